@@ -1,0 +1,166 @@
+//! Id maps: which id inside a user namespace is which id outside.
+//!
+//! Whoever has no privileges may map one id: their own. For more, root has
+//! written down in /etc/subuid and /etc/subgid which ranges are theirs, and the
+//! set-uid programs newuidmap(1) and newgidmap(1) map just these.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::{Pid, User, getegid, geteuid};
+
+use crate::error::{Context, Error, Result};
+use crate::step;
+
+/// `count` ids from `inside` on are the ids from `outside` on (user_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    /// The first id in the new user namespace.
+    pub inside: u32,
+    /// The first id in the parent's user namespace.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// The maps of a user namespace: users and groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    /// For /proc/PID/uid_map.
+    pub uids: Vec<IdRange>,
+    /// For /proc/PID/gid_map.
+    pub gids: Vec<IdRange>,
+}
+
+impl IdMaps {
+    /// The best that this user can have: the ranges, if somebody granted them, else one id.
+    pub fn best() -> Self {
+        Self::ranges().unwrap_or_else(Self::one)
+    }
+
+    /// Root inside is who I am outside, and nobody else exists.
+    pub fn one() -> Self {
+        let mine = |outside| vec![IdRange { inside: 0, outside, count: 1 }];
+        Self { uids: mine(geteuid().as_raw()), gids: mine(getegid().as_raw()) }
+    }
+
+    /// Root inside is who I am outside; 1 and on are the first range that
+    /// /etc/subuid and /etc/subgid grant me. `None` without a grant.
+    pub fn ranges() -> Option<Self> {
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        let root = geteuid().is_root();
+        if !root && !(in_path("newuidmap") && in_path("newgidmap")) {
+            return None;
+        }
+        let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
+        let names = [name.unwrap_or_default(), uid.to_string()];
+        let maps = |own, file| {
+            let granted = granted(&fs::read_to_string(file).ok()?, &names)?;
+            Some(vec![IdRange { inside: 0, outside: own, count: 1 }, granted])
+        };
+        Some(Self { uids: maps(uid, "/etc/subuid")?, gids: maps(gid, "/etc/subgid")? })
+    }
+
+    /// How many user ids exist inside.
+    pub fn users(&self) -> u64 {
+        self.uids.iter().map(|range| u64::from(range.count)).sum()
+    }
+
+    /// The maps of this process's own user namespace.
+    pub fn current() -> Result<Self> {
+        let read = |path| fs::read_to_string(path).call(|| format!("read({path})"));
+        Ok(Self {
+            uids: parse(&read("/proc/self/uid_map")?),
+            gids: parse(&read("/proc/self/gid_map")?),
+        })
+    }
+
+    /// Whether this group exists inside.
+    pub fn has_group(&self, gid: u32) -> bool {
+        self.gids.iter().any(|range| gid >= range.inside && gid - range.inside < range.count)
+    }
+
+    /// In the parent, while the child waits: gives the child's user namespace these maps.
+    pub fn write(&self, child: Pid) -> Result<()> {
+        let (uids, gids) = (spell(&self.uids), spell(&self.gids));
+        step!(
+            "id-map",
+            "In a new user namespace no id is anybody yet. The parent says, once and \
+             for all, which id inside is which id outside.",
+            "cat /proc/PID/uid_map /proc/PID/gid_map",
+            "write(/proc/{child}/uid_map, \"{uids}\"), write(/proc/{child}/gid_map, \"{gids}\")",
+            self.write_both(child, &uids, &gids),
+        )
+    }
+
+    fn write_both(&self, child: Pid, uids: &str, gids: &str) -> Result<()> {
+        let own = |ranges: &[IdRange], id| matches!(ranges, [r] if r.count == 1 && r.outside == id);
+        if geteuid().is_root() {
+            write(child, "gid_map", gids)?;
+            write(child, "uid_map", uids)
+        } else if own(&self.uids, geteuid().as_raw()) && own(&self.gids, getegid().as_raw()) {
+            // CVE-2014-8989: leaving a group could give rights that being in it
+            // takes away, so who maps their own group may not call setgroups.
+            write(child, "setgroups", "deny")?;
+            write(child, "gid_map", gids)?;
+            write(child, "uid_map", uids)
+        } else {
+            helper("newgidmap", child, &self.gids)?;
+            helper("newuidmap", child, &self.uids)
+        }
+    }
+}
+
+/// The first range of whoever has one of these names, from a file of `name:first:count`.
+fn granted(file: &str, names: &[String]) -> Option<IdRange> {
+    file.lines().find_map(|line| {
+        let mut fields = line.trim().split(':');
+        let name = fields.next()?;
+        let (outside, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let range = IdRange { inside: 1, outside, count };
+        (names.iter().any(|n| n == name) && count > 0).then_some(range)
+    })
+}
+
+/// As the kernel shows it: a range a line.
+fn parse(map: &str) -> Vec<IdRange> {
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
+        Some(IdRange { inside: numbers.next()?, outside: numbers.next()?, count: numbers.next()? })
+    };
+    map.lines().filter_map(line).collect()
+}
+
+/// As the kernel wants it: a range a line.
+fn spell(ranges: &[IdRange]) -> String {
+    let line = |r: &IdRange| format!("{} {} {}", r.inside, r.outside, r.count);
+    ranges.iter().map(line).collect::<Vec<_>>().join("\\n")
+}
+
+fn write(child: Pid, file: &str, text: &str) -> Result<()> {
+    let path = format!("/proc/{child}/{file}");
+    let written = fs::write(&path, text.replace("\\n", "\n"));
+    written.call(|| format!("write({path}, \"{text}\")")).map_err(|error| match error.errno {
+        Some(nix::errno::Errno::EPERM) => error
+            .hint("if AppArmor restricts user namespaces here, `dockster doctor` says what to do"),
+        _ => error,
+    })
+}
+
+fn helper(program: &str, child: Pid, ranges: &[IdRange]) -> Result<()> {
+    let numbers = ranges.iter().flat_map(|r| [r.inside, r.outside, r.count]).map(|n| n.to_string());
+    let output = Command::new(program).arg(child.to_string()).args(numbers).output();
+    let output = output.call(|| format!("{program} {child}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::new(said)
+        .hint("it needs its set-uid bit, and your ranges in /etc/subuid and /etc/subgid"))
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).exists())
+}

@@ -1,0 +1,75 @@
+//! Joining the namespaces of a process that runs already: what `exec` is made of.
+
+use std::convert::Infallible;
+use std::os::fd::AsFd;
+
+use nix::libc;
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::Pid;
+
+use crate::error::{Context, Error, Result};
+use crate::gate::{Gate, Message};
+use crate::namespaces::{Namespace, Namespaces};
+use crate::spawn::{Plan, Waiting, become_root};
+use crate::{step, sys};
+
+/// Clones a child into the namespaces of `target`, those of `kinds` that are not ours already.
+///
+/// A PID namespace can only be entered by being born in it, so a helper enters
+/// all of them and then makes the child, with CLONE_PARENT: it is *our* child,
+/// and the helper can go.
+pub fn join<F>(target: Pid, kinds: Namespaces, body: F) -> Result<Waiting>
+where
+    F: FnOnce(&Gate) -> Result<Infallible>,
+{
+    // From here on a pid that is used again by somebody else cannot fool us.
+    let pidfd = sys::pidfd_open(target).call(|| format!("pidfd_open({target})"))?;
+    let kinds = differing(target, kinds)?;
+    let (ours, theirs) = Gate::pair()?;
+    let helper = Plan::default().spawn(move |own_gate| {
+        // Until it has become another program, nobody in there may trace it
+        // and get at what it still holds of the outside (CVE-2016-9962).
+        nix::sys::prctl::set_dumpable(false).call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+        step!(
+            "setns",
+            "One call enters all namespaces of the target at once; the user \
+             namespace first, since it decides what else is allowed.",
+            "ls -l /proc/PID/ns",
+            "setns(pidfd of {target}, {kinds})",
+            setns(pidfd.as_fd(), CloneFlags::from_bits_retain(kinds.flags() as i32)),
+        )?;
+        let plan = Plan::default();
+        match plan.clone3(0, libc::CLONE_PARENT as u64)? {
+            sys::Side::Parent { pid, pidfd } => {
+                theirs.send(&Message::Child(pid.as_raw(), pidfd))?;
+                own_gate.send(&Message::Exec)?;
+                sys::exit_now(0)
+            }
+            sys::Side::Child => plan.child(&theirs, |gate| {
+                if kinds.has(Namespace::User) {
+                    become_root().call(|| "setresuid(0, 0, 0)")?;
+                }
+                body(gate)
+            }),
+        }
+    })?;
+    let (helper, _) = helper.start()?;
+    let child = match ours.receive()? {
+        Some(Message::Child(pid, pidfd)) => Waiting::new(Pid::from_raw(pid), pidfd, ours),
+        _ => return Err(Error::new("the helper made no child")),
+    };
+    helper.wait()?;
+    Ok(child)
+}
+
+/// Entering one's own user namespace is EINVAL, and any other of one's own is for nothing.
+fn differing(target: Pid, kinds: Namespaces) -> Result<Namespaces> {
+    let mut differing = Namespaces::NONE;
+    for kind in kinds.kinds() {
+        let path = || format!("stat(/proc/{target}/ns/{})", kind.file());
+        if kind.of(target).call(path)? != kind.of("self").call(path)? {
+            differing = differing.with(kind);
+        }
+    }
+    Ok(differing)
+}

@@ -1,0 +1,39 @@
+//! Chapter 1: a process with its own view of the machine.
+//!
+//! The pages, in reading order:
+//!
+//! 1. [`namespaces`]: what a process can have its own view of
+//! 2. [`gate`]: how a parent and its child talk between clone and execve
+//! 3. [`spawn`]: clone3, and the types that keep the order
+//! 4. [`idmap`]: who is root in there, and who is that out here
+//! 5. [`exec`]: becoming another program
+//! 6. [`wait`]: what becomes of it
+//! 7. [`join`]: into the namespaces of a process that runs already
+//!
+//! [`error`] and [`steps`] say what fails and what happens; [`sys`] has all that is unsafe.
+
+#![deny(unsafe_code)]
+
+pub mod clocks;
+pub mod error;
+pub mod exec;
+pub mod gate;
+pub mod idmap;
+pub mod join;
+pub mod namespaces;
+pub mod narrate;
+pub mod options;
+pub mod spawn;
+pub mod steps;
+#[allow(unsafe_code)]
+mod sys;
+pub mod wait;
+
+pub use error::{Context, Error, Result};
+pub use exec::Program;
+pub use gate::{Gate, Message};
+pub use idmap::{IdMaps, IdRange};
+pub use join::join;
+pub use namespaces::{Namespace, Namespaces, set_hostname};
+pub use spawn::{Plan, Waiting};
+pub use wait::{Child, ExitStatus, Signals};

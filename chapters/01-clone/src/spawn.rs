@@ -1,0 +1,218 @@
+//! Making the child: clone3, the gate, and the types that keep the order.
+//!
+//! A [`Plan`] becomes a [`Waiting`] child, which stands at its gate while the
+//! parent maps its ids or gives it a network. [`Waiting::start`] opens the gate
+//! and follows the child to its execve: then it is a running [`Child`]. The
+//! compiler sees to it that nobody waits for a child that was never let go.
+
+use std::convert::Infallible;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
+
+use crate::error::{Error, Result};
+use crate::gate::{Gate, Message};
+use crate::idmap::IdMaps;
+use crate::namespaces::{Namespace, Namespaces};
+use crate::wait::Child;
+use crate::{step, steps, sys};
+
+/// What the child shall be.
+#[derive(Default)]
+pub struct Plan<'a> {
+    /// The namespaces that it gets anew; the rest it shares with its parent.
+    pub namespaces: Namespaces,
+    /// How its ids look outside; only for a new user namespace.
+    pub ids: Option<IdMaps>,
+    /// The directory of a version 2 cgroup that it is born into.
+    pub cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// A child at its gate. Dropped, it is killed.
+pub struct Waiting {
+    child: Child,
+    gate: Gate,
+}
+
+impl Plan<'_> {
+    /// Clones this process. The child waits at the gate and then runs `body`,
+    /// which ends in an execve or says why not.
+    ///
+    /// `body` is the parent's memory as it was: everything that it captures is
+    /// a copy, and nothing that it does to it comes back.
+    pub fn spawn<F>(&self, body: F) -> Result<Waiting>
+    where
+        F: FnOnce(&Gate) -> Result<Infallible>,
+    {
+        let (ours, theirs) = Gate::pair()?;
+        match self.clone3(libc::SIGCHLD, 0)? {
+            sys::Side::Parent { pid, pidfd } => {
+                steps::about(pid.as_raw());
+                let waiting = Waiting::new(pid, pidfd, ours);
+                self.ids.as_ref().map_or(Ok(()), |ids| ids.write(pid))?;
+                Ok(waiting)
+            }
+            sys::Side::Child => {
+                drop(ours);
+                self.child(&theirs, body)
+            }
+        }
+    }
+
+    /// The clone itself; `signal` is what tells the parent of its end, and
+    /// `extra` flags may say whose child it becomes.
+    pub(crate) fn clone3(&self, signal: i32, extra: u64) -> Result<sys::Side> {
+        // A new cgroup namespace has the caller's cgroup as its root, even with
+        // CLONE_INTO_CGROUP: the child makes it itself, once it is in its cgroup.
+        let now = self.namespaces.without(Namespace::Cgroup);
+        let into = if self.cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
+        let flags = now.flags() | extra;
+        step!(
+            "clone3",
+            "A copy of this process starts, with its own view of each part of the \
+             machine that a flag names. It waits at the gate until we let it go.",
+            "lsns -p PID",
+            "clone3({now}|CLONE_PIDFD{into})",
+            sys::clone3(flags, self.cgroup, signal).map_err(|error| explain_clone(error, now)),
+        )
+    }
+
+    /// The child's side: tell, wait, make itself at home, run. It never returns.
+    pub(crate) fn child<F>(&self, gate: &Gate, body: F) -> !
+    where
+        F: FnOnce(&Gate) -> Result<Infallible>,
+    {
+        // A panic must not unwind into the parent's stack, of which we are a copy.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            steps::tell_over(gate)?;
+            gate.wait()?;
+            self.settle()?;
+            body(gate)
+        }));
+        let error = match outcome {
+            Ok(Err(error)) => error,
+            Err(_) => Error::new("the child panicked"),
+        };
+        let status = error.exit_status();
+        // Whoever would hear of it is gone if this fails; the status still says it.
+        let _ = gate.send(&Message::Failed(error));
+        sys::exit_now(status.into())
+    }
+
+    /// The first steps inside: what the new namespaces need to be one's own.
+    fn settle(&self) -> Result<()> {
+        if self.namespaces.has(Namespace::User) {
+            step!(
+                "become-root",
+                "With the map in place, id 0 exists in here. Root inside; outside, \
+                 whoever the map says.",
+                "grep -E '^(Uid|CapEff)' /proc/PID/status",
+                "setresgid(0, 0, 0), setresuid(0, 0, 0)",
+                become_root(),
+            )?;
+        }
+        if self.namespaces.has(Namespace::Mount) {
+            step!(
+                "private",
+                "The copied mounts may still be shared with the host's: cut them \
+                 off before the first mount, or it would show there too.",
+                "grep -c shared: /proc/PID/mountinfo",
+                "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL)",
+                mount(
+                    None::<&str>,
+                    "/",
+                    None::<&str>,
+                    MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+                    None::<&str>
+                ),
+            )?;
+        }
+        if self.namespaces.has(Namespace::Cgroup) {
+            step!(
+                "cgroup-namespace",
+                "The cgroup in which the child now is becomes the root of what it sees.",
+                "cat /proc/PID/cgroup",
+                "unshare(CLONE_NEWCGROUP)",
+                unshare(CloneFlags::CLONE_NEWCGROUP),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Also what a process does that has joined somebody else's user namespace.
+pub(crate) fn become_root() -> nix::Result<()> {
+    match setgroups(&[]) {
+        // With one id mapped the kernel denies this for good, and the groups stay.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    let (root, wheel) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(wheel, wheel, wheel)?;
+    setresuid(root, root, root)
+}
+
+impl Waiting {
+    pub(crate) fn new(pid: Pid, pidfd: OwnedFd, gate: Gate) -> Self {
+        Waiting { child: Child::new(pid, pidfd), gate }
+    }
+
+    /// The child's pid, as this process sees it.
+    pub fn pid(&self) -> Pid {
+        self.child.pid()
+    }
+
+    /// The child's pidfd.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.child.pidfd()
+    }
+
+    /// Opens the gate and follows the child to its execve.
+    ///
+    /// Its terminal comes along if it made one. What it could not do is the
+    /// error; a child that died without a word is an error too.
+    pub fn start(self) -> Result<(Child, Option<OwnedFd>)> {
+        self.gate.send(&Message::Go)?;
+        let (mut exec, mut terminal) = (false, None);
+        loop {
+            match self.gate.receive()? {
+                Some(Message::Step(step)) => self.gate.send(&match steps::tell(step) {
+                    Ok(()) => Message::Go,
+                    Err(error) => Message::Failed(error),
+                })?,
+                Some(Message::Terminal(fd)) => terminal = Some(fd),
+                Some(Message::Failed(error)) => return Err(error),
+                Some(Message::Exec) => exec = true,
+                Some(Message::Go | Message::Child(..)) => {
+                    return Err(Error::new("the child answered out of turn"));
+                }
+                None if exec => return Ok((self.child, terminal)),
+                None => return Err(self.child.died_early()),
+            }
+        }
+    }
+}
+
+/// What to try when the kernel makes no such child.
+fn explain_clone(error: Error, namespaces: Namespaces) -> Error {
+    use Errno::{EINVAL, ENOSPC, EPERM, EUSERS};
+    let user = namespaces.has(Namespace::User);
+    match error.errno {
+        Some(EPERM) if user => {
+            error.hint("user namespaces are not allowed here: `dockster doctor` says why")
+        }
+        Some(EPERM) => {
+            error.hint("without a user namespace this takes root: try with one, or as root")
+        }
+        Some(ENOSPC | EUSERS) => {
+            error.hint("too many namespaces: see /proc/sys/user/max_*_namespaces")
+        }
+        Some(EINVAL) => error.hint("this kernel lacks one of the namespaces: see /proc/self/ns"),
+        _ => error,
+    }
+}

@@ -1,0 +1,248 @@
+//! Mounts, made first and attached after: the new mount API.
+//!
+//! mount(2) does all at once, at a path. Here a file system is configured and
+//! made (fsopen, fsconfig, fsmount) or a part of the tree is copied (open_tree),
+//! and the result is a mount that is nowhere yet, held by a descriptor. Its
+//! attributes are set before anybody can see it, and move_mount puts it in place.
+
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use ch01_clone::{Context, Error, Result, step};
+use nix::fcntl::OFlag;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use rustix::mount::{self as sys_mount, FsMountFlags, FsOpenFlags, MountAttrFlags};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+
+use crate::root::{self, Root};
+use crate::sys;
+
+/// What to mount inside a root, and where.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    /// The path inside the root.
+    pub target: PathBuf,
+    /// What is mounted.
+    pub source: Source,
+    /// What it does not allow.
+    pub attributes: Attributes,
+}
+
+/// Where the content of a mount comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file or directory of the host's, with all that is mounted below it.
+    Bind(PathBuf),
+    /// A file system of its own: the kernel's name for it, and its options.
+    New {
+        /// `proc`, `tmpfs`, ...
+        kind: String,
+        /// As `name` or `name=value`.
+        options: Vec<String>,
+    },
+}
+
+/// Attributes of a mount, all off unless said otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Nothing can be written.
+    pub read_only: bool,
+    /// Set-uid bits and file capabilities do nothing.
+    pub nosuid: bool,
+    /// Device files do nothing.
+    pub nodev: bool,
+    /// Nothing can be executed.
+    pub noexec: bool,
+}
+
+impl Attributes {
+    /// What most pseudo file systems should be: data, and nothing else.
+    pub const DATA: Attributes =
+        Attributes { read_only: false, nosuid: true, nodev: true, noexec: true };
+
+    /// The same, read-only.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Attributes { read_only: true, ..self }
+    }
+
+    fn flags(self) -> MountAttrFlags {
+        let all = [
+            (self.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY),
+            (self.nosuid, MountAttrFlags::MOUNT_ATTR_NOSUID),
+            (self.nodev, MountAttrFlags::MOUNT_ATTR_NODEV),
+            (self.noexec, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+        ];
+        all.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect()
+    }
+}
+
+impl Mount {
+    /// A new file system; options as in mount(8), each for itself.
+    pub fn new(kind: &str, target: &str, options: &[&str], attributes: Attributes) -> Self {
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self {
+            target: target.into(),
+            source: Source::New { kind: kind.to_owned(), options },
+            attributes,
+        }
+    }
+
+    /// A part of the host's tree.
+    pub fn bind(path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        let source = Source::Bind(path.into());
+        Self { target: target.into(), source, attributes: Attributes::default() }
+    }
+
+    /// Makes it, and puts it in its place inside `root`.
+    pub fn attach(&self, root: &Root) -> Result<()> {
+        let what = match &self.source {
+            Source::Bind(path) => path.display().to_string(),
+            Source::New { kind, .. } => kind.clone(),
+        };
+        let target = self.target.display();
+        step!(
+            "mount",
+            "A file system, or a part of the host's, is made ready where nobody \
+             can see it yet, and then attached inside the new root.",
+            "cat /proc/PID/mountinfo",
+            "move_mount({what}, {target})",
+            self.attach_now(root).map_err(|error| self.explain(error)),
+        )
+    }
+
+    fn attach_now(&self, root: &Root) -> Result<()> {
+        let mount = match &self.source {
+            Source::Bind(path) => copy_tree(path)?,
+            Source::New { kind, options } => new_file_system(kind, options)?,
+        };
+        set_attributes(mount.as_fd(), self.attributes)?;
+        let target = self.place(root, mount.as_fd())?;
+        move_mount(mount.as_fd(), target.as_fd())
+    }
+
+    /// The place to mount on: made where it is missing, of the same type as what comes there.
+    fn place(&self, root: &Root, mount: BorrowedFd<'_>) -> Result<OwnedFd> {
+        if let Source::New { kind, .. } = &self.source
+            && (kind == "proc" || kind == "sysfs")
+        {
+            // An image in which /proc is a link could have it mounted where it
+            // is not looked for, and then fake what we read of it (CVE-2019-19921).
+            let last = root.lookup(&self.target, OFlag::O_PATH | OFlag::O_NOFOLLOW);
+            if last.is_ok_and(|handle| root::is_link(handle).unwrap_or(true)) {
+                return Err(Error::new(format!(
+                    "{:?} is a symbolic link in this root",
+                    self.target
+                )));
+            }
+            return root.make_dir(&self.target, 0o755);
+        }
+        let directory = root::stat(mount)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+        let place = match directory {
+            true => root.make_dir(&self.target, 0o755)?,
+            false => root.make_file(&self.target)?,
+        };
+        // A volume over a part of /proc would let it lie to us and to others (CVE-2019-16884).
+        if fstatfs(&place).call(|| "fstatfs")?.filesystem_type() == PROC_SUPER_MAGIC {
+            return Err(Error::new(format!(
+                "{:?} lies in /proc: nothing is mounted there",
+                self.target
+            )));
+        }
+        Ok(place)
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        use nix::errno::Errno::{ENOENT, EPERM};
+        match (&self.source, error.errno) {
+            (Source::New { kind, .. }, Some(EPERM)) if kind == "proc" => error.hint(
+                "in a user namespace /proc can only be mounted where the host's is whole: \
+                 a container that hides parts of its own cannot hold another one",
+            ),
+            (Source::Bind(path), Some(ENOENT)) if !path.exists() => {
+                error.hint("the source of a bind has to exist on the host")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Copies the mounts from `path` on: a bind that is attached nowhere yet.
+pub fn copy_tree(path: &Path) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    io(sys_mount::open_tree(nix::fcntl::AT_FDCWD, path, flags))
+        .call(|| format!("open_tree({path:?}, OPEN_TREE_CLONE|AT_RECURSIVE)"))
+}
+
+/// The same of what a handle stands for, and of nothing mounted below it.
+pub fn copy_handle(handle: impl AsFd) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    io(sys_mount::open_tree(handle, "", flags)).call(|| "open_tree(fd, OPEN_TREE_CLONE)")
+}
+
+/// A file system of its own, attached nowhere yet.
+pub fn new_file_system(kind: &str, options: &[String]) -> Result<OwnedFd> {
+    let context = io(sys_mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
+        .call(|| format!("fsopen({kind:?})"))?;
+    io(sys_mount::fsconfig_set_string(context.as_fd(), "source", kind))
+        .call(|| format!("fsconfig({kind:?}, source)"))?;
+    for option in options {
+        let set = match option.split_once('=') {
+            Some((name, value)) => sys_mount::fsconfig_set_string(context.as_fd(), name, value),
+            None => sys_mount::fsconfig_set_flag(context.as_fd(), option.as_str()),
+        };
+        io(set).call(|| format!("fsconfig({kind:?}, {option:?}){}", said(&context)))?;
+    }
+    io(sys_mount::fsconfig_create(context.as_fd()))
+        .call(|| format!("fsconfig({kind:?}, FSCONFIG_CMD_CREATE){}", said(&context)))?;
+    io(sys_mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()))
+        .call(|| format!("fsmount({kind:?})"))
+}
+
+/// Attaches a mount at a place.
+pub fn move_mount(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    io(sys_mount::move_mount(mount, "", place, "", flags)).call(|| "move_mount")
+}
+
+/// Sets attributes of a mount and of all that is mounted below it.
+pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> Result<()> {
+    let flags = attributes.flags();
+    match flags.is_empty() {
+        true => Ok(()),
+        false => sys::mount_setattr(mount, flags.bits().into(), true)
+            .call(|| format!("mount_setattr({flags:?}, AT_RECURSIVE)")),
+    }
+}
+
+/// Makes one mount read-only, and leaves those below it as they are.
+pub fn freeze(mount: BorrowedFd<'_>) -> Result<()> {
+    sys::mount_setattr(mount, MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), false)
+        .call(|| "mount_setattr(MOUNT_ATTR_RDONLY)")
+}
+
+/// What the kernel has to say about a file system that it did not make.
+fn said(context: &OwnedFd) -> String {
+    let mut text = String::new();
+    // Each read gives one message; there may be none.
+    if let Ok(copy) = context.try_clone() {
+        let _ = std::fs::File::from(copy).read_to_string(&mut text);
+    }
+    let text = text.trim().trim_start_matches("e ");
+    if text.is_empty() { String::new() } else { format!(" ({text})") }
+}
+
+/// rustix has an errno type of its own; the standard library's error takes both.
+fn io<T>(result: rustix::io::Result<T>) -> std::io::Result<T> {
+    result.map_err(Into::into)
+}
+
+/// A path that leads to the same thing as a handle, for calls that only take paths.
+pub fn path_of(handle: impl AsFd) -> PathBuf {
+    format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd()).into()
+}

@@ -190,12 +190,14 @@ impl Signals {
     }
 
     /// Passes on what has come in. A child that shares our terminal has what
-    /// the terminal's driver sent already.
-    pub fn forward(&mut self, child: &Child, shares_terminal: bool) -> Result<()> {
+    /// the terminal's driver sent already. Says whether the window was resized.
+    pub fn forward(&mut self, child: &Child, shares_terminal: bool) -> Result<bool> {
+        let mut resized = false;
         while let Some(signal) = self.next()? {
             if !(shares_terminal && signal.from_terminal()) {
                 child.signal(signal.number())?;
             }
+            resized |= signal.number() == libc::SIGWINCH;
             // A process that is PID 1 and has no handler does not even notice
             // Ctrl-C. Whoever presses it three times means it.
             self.interrupts += u32::from(signal.number() == libc::SIGINT);
@@ -203,7 +205,7 @@ impl Signals {
                 child.signal(libc::SIGKILL)?;
             }
         }
-        Ok(())
+        Ok(resized)
     }
 }
 

@@ -1,0 +1,171 @@
+//! Where cgroups are on this machine, and where we may make one.
+//!
+//! Looked at once: `/proc/self/mountinfo` says where hierarchies are mounted,
+//! `/proc/self/cgroup` in which cgroup we are ourselves.
+//!
+//! Root makes its cgroups at the top. An ordinary user may not write there, but
+//! a service manager can **delegate** a cgroup: it changes the owner of the
+//! directory, of `cgroup.procs` and of `cgroup.subtree_control`, and everything
+//! below belongs to the user. Then that is where ours go.
+
+use std::collections::BTreeMap;
+use std::fs::read_to_string;
+use std::path::{Component, Path, PathBuf};
+
+use ch01_clone::error::Context;
+use ch01_clone::{Error, Result};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+
+use crate::cgroup::Cgroup;
+use crate::subtree::{LEAF, holds_strangers};
+use crate::v1;
+
+/// Which version of cgroups has the controllers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Version 2 has them all. This is what the chapter teaches.
+    Unified,
+    /// Version 1 has them, and a `cgroup2` without useful ones is mounted beside.
+    Hybrid,
+    /// Version 1 only.
+    Legacy,
+}
+
+/// The cgroup file systems of this machine.
+#[derive(Debug, Clone)]
+pub struct Hierarchy {
+    /// The directory under which we may make cgroups; `None` when there is none.
+    base: Option<PathBuf>,
+    /// Our own cgroup, for the sentence that says why there is none.
+    own: PathBuf,
+    unified: bool,
+    v1: Option<v1::Mounts>,
+}
+
+impl Hierarchy {
+    /// Looks at this machine.
+    pub fn probe() -> Result<Self> {
+        let file = |path: &str| read_to_string(path).call(|| format!("read({path:?})"));
+        let (mounts, own) = (file("/proc/self/mountinfo")?, file("/proc/self/cgroup")?);
+        let v1 = v1::Mounts::find(&mounts);
+        let unified = Mount::find(&mounts, "cgroup2");
+
+        let Some(mount) = unified.first().or(v1.as_ref().and_then(v1::Mounts::first)) else {
+            return Err(Error::new("no cgroup file system is mounted")
+                .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup"));
+        };
+        let own = mount.own_directory(&own);
+        // Root on the real machine may write at the top; root in a user
+        // namespace is somebody else outside, so it is tried rather than assumed.
+        let base = [&mount.point, &own].into_iter().find(|dir| writable(dir)).cloned();
+        let base = base.filter(|_| v1.as_ref().is_none_or(v1::Mounts::writable));
+        Ok(Self { base, own, unified: !unified.is_empty(), v1 })
+    }
+
+    /// Which version of cgroups has the controllers.
+    pub fn kind(&self) -> Kind {
+        match (&self.v1, self.unified) {
+            (None, _) => Kind::Unified,
+            (Some(_), true) => Kind::Hybrid,
+            (Some(_), false) => Kind::Legacy,
+        }
+    }
+
+    /// Whether we can set limits: there is a directory for our cgroups, and no
+    /// stranger sits in it, who would have to move out first (see `subtree`).
+    /// If not, [`delegated_scope`](crate::scope::delegated_scope) may help.
+    pub fn delegated(&self) -> bool {
+        self.base.as_deref().is_some_and(|base| !holds_strangers(base).unwrap_or(true))
+    }
+
+    /// The place of the cgroup `name` below `parent`, which may be several
+    /// levels (`a/b`) or none (the empty path). Nothing is made.
+    pub fn cgroup(&self, parent: impl AsRef<Path>, name: &str) -> Result<Cgroup> {
+        let path = parent.as_ref().join(name);
+        if name.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Error::new(format!("{path:?} cannot be the path of a cgroup")));
+        }
+        let base = self.base.as_ref().ok_or_else(|| self.not_delegated())?;
+        let mut paths = BTreeMap::new();
+        if self.unified {
+            paths.insert(String::new(), base.join(&path));
+        }
+        if let Some(v1) = &self.v1 {
+            paths.extend(v1.paths(&path));
+        }
+        Cgroup::from_paths(paths)
+    }
+
+    /// The sentence for who asks for limits and has nowhere to put them.
+    fn not_delegated(&self) -> Error {
+        let error = Error::new(format!("no cgroup is delegated to us ({} is not ours)", self.own.display()));
+        error.hint(match self.kind() {
+            Kind::Unified => {
+                "run it as root, or with a cgroup of its own: systemd-run --user --scope -p Delegate=yes …; \
+                 or leave the limits out"
+            }
+            _ => "on a host with version 1 cgroups only root can set limits: run it as root, or leave the limits out",
+        })
+    }
+}
+
+/// Whether we can make cgroups in `dir`, put processes there and hand on controllers.
+fn writable(dir: &Path) -> bool {
+    ["", "cgroup.procs", "cgroup.subtree_control"].iter().map(|file| dir.join(file)).all(|path| {
+        match access(&path, AccessFlags::W_OK) {
+            Ok(()) => true,
+            // A version 1 directory has no subtree_control.
+            Err(errno) => errno == Errno::ENOENT && dir.exists(),
+        }
+    })
+}
+
+/// One line of `/proc/self/mountinfo`.
+#[derive(Debug, Clone)]
+pub(crate) struct Mount {
+    /// The directory of the file system that is mounted: not `/` inside a container.
+    root: PathBuf,
+    /// Where it is mounted.
+    pub(crate) point: PathBuf,
+    /// The file system's options, which are the controllers in version 1.
+    pub(crate) options: String,
+}
+
+impl Mount {
+    /// All mounts of this file system type, the shortest path first: the
+    /// others are in somebody's root directory.
+    ///
+    /// ```text
+    /// 35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
+    ///            │ └ where it is                         └ type    └ source  └ options
+    ///            └ which directory of it
+    /// ```
+    pub(crate) fn find(mountinfo: &str, fstype: &str) -> Vec<Mount> {
+        let parse = |line: &str| {
+            let (place, what) = line.split_once(" - ")?;
+            let (place, what): (Vec<_>, Vec<_>) =
+                (place.split(' ').collect(), what.split(' ').collect());
+            (what[0] == fstype).then_some(())?;
+            Some(Mount {
+                root: place.get(3)?.into(),
+                point: place.get(4)?.into(),
+                options: what.get(2)?.to_string(),
+            })
+        };
+        let mut mounts: Vec<_> = mountinfo.lines().filter_map(parse).collect();
+        mounts.sort_by_key(|mount| mount.point.as_os_str().len());
+        mounts
+    }
+
+    /// The directory of our own cgroup, from `0::/user.slice/session-1.scope`.
+    fn own_directory(&self, proc_cgroup: &str) -> PathBuf {
+        let line = proc_cgroup.lines().find_map(|line| line.strip_prefix("0::"));
+        let path = Path::new(line.unwrap_or("/"));
+        // A path outside what is mounted here cannot be reached: take the top.
+        let below = path.strip_prefix(&self.root).unwrap_or(Path::new(""));
+        let own = if below.starts_with("..") { self.point.clone() } else { self.point.join(below) };
+        // We have made room in a delegated cgroup before (see `subtree`).
+        if own.ends_with(LEAF) { own.parent().unwrap_or(&own).to_owned() } else { own }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a cgroup may use: which number goes into which file.
+//!
+//! There are two kinds of limits. A **cap** (`memory.max`, `pids.max`, `cpu.max`)
+//! holds even on an idle machine. A **weight** (`cpu.weight`, `io.weight`) only
+//! counts when there is not enough for everybody.
+
+use std::path::Path;
+
+use ch01_clone::{Error, Result};
+use nix::errno::Errno;
+
+use crate::interface::write;
+
+/// What all processes of a cgroup may use together. `None` leaves a limit as
+/// it is, and a new cgroup has none; a negative number means: no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in bytes. Above it the kernel reclaims, and then kills.
+    pub memory: Option<i64>,
+    /// Memory *and* swap together, in bytes, as docker and OCI count it.
+    /// `None` beside a memory limit: as much swap as memory, as docker does.
+    pub memory_swap: Option<i64>,
+    /// Bytes that are not reclaimed as long as others have some to spare.
+    pub memory_reservation: Option<i64>,
+    /// Processor time in microseconds a period: 50000 of 100000 is half a core.
+    pub cpu_quota: Option<i64>,
+    /// The length of a period in microseconds; the kernel's own is 100000.
+    pub cpu_period: Option<u64>,
+    /// The share when processors are scarce, on docker's and OCI's scale: 2 to
+    /// 262144, where everybody else has 1024.
+    pub cpu_shares: Option<u64>,
+    /// The processors to run on, as a list: `0-3,7`.
+    pub cpuset_cpus: Option<String>,
+    /// The memory nodes to allocate from, as a list: `0`.
+    pub cpuset_mems: Option<String>,
+    /// Processes and threads. This is what a fork bomb runs into.
+    pub pids: Option<i64>,
+    /// The share of a busy disk, on docker's scale: 10 to 1000.
+    pub io_weight: Option<u16>,
+    /// Caps for single disks.
+    pub io_max: Vec<DeviceLimit>,
+}
+
+/// What may go to and from one disk, a second; `None`: no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceLimit {
+    /// The disk's major device number (`ls -l /dev/sda`).
+    pub major: u64,
+    /// The disk's minor device number.
+    pub minor: u64,
+    /// Bytes read a second.
+    pub read_bps: Option<u64>,
+    /// Bytes written a second.
+    pub write_bps: Option<u64>,
+    /// Reads a second.
+    pub read_iops: Option<u64>,
+    /// Writes a second.
+    pub write_iops: Option<u64>,
+}
+
+/// One value for one interface file.
+pub(crate) struct Setting {
+    pub(crate) file: &'static str,
+    pub(crate) value: String,
+    /// Where the file is missing nothing is lost: nobody asked for this, or a
+    /// kernel that cannot limit it does not have it either.
+    pub(crate) optional: bool,
+}
+
+impl Limits {
+    /// The v2 files to write, in this order.
+    pub(crate) fn settings(&self) -> Result<Vec<Setting>> {
+        let mut all = Vec::new();
+        let mut set = |file, value| all.push(Setting { file, value, optional: false });
+        if let Some(bytes) = self.memory {
+            set("memory.max", max(bytes));
+        }
+        if let Some(bytes) = self.memory_reservation {
+            set("memory.low", max(bytes));
+        }
+        if self.cpu_quota.is_some() || self.cpu_period.is_some() {
+            let quota = max(self.cpu_quota.unwrap_or(-1));
+            set("cpu.max", format!("{quota} {}", self.cpu_period.unwrap_or(100_000)));
+        }
+        if let Some(shares) = self.cpu_shares {
+            set("cpu.weight", weight(shares).to_string());
+        }
+        if let Some(cpus) = &self.cpuset_cpus {
+            set("cpuset.cpus", cpus.clone());
+        }
+        if let Some(mems) = &self.cpuset_mems {
+            set("cpuset.mems", mems.clone());
+        }
+        if let Some(count) = self.pids {
+            set("pids.max", max(count));
+        }
+        if let Some(weight) = self.io_weight {
+            set("io.weight", format!("default {}", io_weight(weight)));
+        }
+        for device in &self.io_max {
+            set("io.max", device.line());
+        }
+        if let Some(swap) = self.swap()? {
+            let optional = self.memory_swap.is_none() || swap <= 0;
+            all.push(Setting { file: "memory.swap.max", value: max(swap), optional });
+        }
+        Ok(all)
+    }
+
+    /// The controllers that these limits cannot do without: `memory.max`
+    /// belongs to `memory`.
+    pub(crate) fn controllers(&self) -> Result<Vec<&'static str>> {
+        let needed = self.settings()?.into_iter().filter(|setting| !setting.optional);
+        let mut names: Vec<_> = needed.filter_map(|s| s.file.split('.').next()).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Swap alone, in bytes, as v2 counts it; negative: no limit.
+    pub(crate) fn swap(&self) -> Result<Option<i64>> {
+        match (self.memory, self.memory_swap) {
+            (_, Some(total)) if total < 0 => Ok(Some(-1)),
+            (Some(memory), None) => Ok(Some(memory)),
+            (None, None) => Ok(None),
+            (Some(memory), Some(total)) if (0..=total).contains(&memory) => Ok(Some(total - memory)),
+            _ => Err(Error::new("a limit for memory and swap together wants a limit for memory, and not a larger one")),
+        }
+    }
+
+    /// Writes them into the files of a v2 cgroup.
+    pub(crate) fn write_to(&self, dir: &Path) -> Result<()> {
+        for setting in self.settings()? {
+            let written = write(dir, setting.file, &setting.value);
+            written.or_else(|error| missing_or_refused(&setting, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What to make of a file that is not there or a value that is not taken.
+pub(crate) fn missing_or_refused(setting: &Setting, error: Error) -> Result<()> {
+    match error.errno {
+        Some(Errno::ENOENT) if setting.optional => Ok(()),
+        Some(Errno::ENOENT) => {
+            Err(error.hint(format!("this kernel cannot limit {}: leave that limit out", setting.file)))
+        }
+        Some(Errno::EINVAL | Errno::ERANGE | Errno::ENODEV) => {
+            let Setting { file, value, .. } = setting;
+            Err(error.hint(format!("the kernel does not take {value:?} for {file} on this machine")))
+        }
+        _ => Err(error),
+    }
+}
+
+/// The kernel's word for "no limit".
+pub(crate) fn max(number: i64) -> String {
+    if number < 0 { "max".to_owned() } else { number.to_string() }
+}
+
+/// v2 weighs processors from 1 to 10000 with 100 in the middle, v1 (and so
+/// docker and OCI) from 2 to 262144 with 1024. One curve through these three
+/// points, in logarithms; runc and crun use the same.
+pub(crate) fn weight(shares: u64) -> u64 {
+    match shares {
+        0..=2 => 1,
+        262_144.. => 10_000,
+        _ => {
+            let log = (shares as f64).log2();
+            let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+            10f64.powf(exponent).ceil() as u64
+        }
+    }
+}
+
+/// 10 to 1000, linear, onto 1 to 10000.
+fn io_weight(weight: u16) -> u64 {
+    1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
+}
+
+impl DeviceLimit {
+    /// `8:0 rbps=1048576 wiops=max`
+    fn line(&self) -> String {
+        let mut line = format!("{}:{}", self.major, self.minor);
+        let fields = [
+            ("rbps", self.read_bps),
+            ("wbps", self.write_bps),
+            ("riops", self.read_iops),
+            ("wiops", self.write_iops),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                line += &format!(" {name}={value}");
+            }
+        }
+        line
+    }
+}

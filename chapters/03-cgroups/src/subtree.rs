@@ -1,0 +1,146 @@
+//! How a controller gets to a cgroup: handed down, level by level.
+//!
+//! A new cgroup has no `memory.max`. Its parent has to hand the controller on,
+//! by `+memory` in the parent's own `cgroup.subtree_control`, and can only hand
+//! on what the grandparent handed to it; `cgroup.controllers` lists that.
+//!
+//! ```text
+//! /sys/fs/cgroup   cgroup.controllers  cpu io memory pids    subtree_control  memory
+//!  └ dockster      cgroup.controllers  memory                subtree_control  memory
+//!     └ 4f1c9a     cgroup.controllers  memory                memory.max is here
+//! ```
+//!
+//! And one rule: **no internal processes**. A cgroup that hands controllers on
+//! holds no processes itself, or they would compete with its children, and by
+//! which numbers? Only the root of all cgroups is exempt.
+
+use std::fs::{create_dir, create_dir_all, remove_dir};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use ch01_clone::error::Context;
+use ch01_clone::{Error, Result};
+use nix::errno::Errno;
+
+use crate::interface::{lists, read, write};
+
+/// Where we move to when it is we who break the rule of no internal processes.
+pub(crate) const LEAF: &str = "supervisor";
+
+/// How often a parent may vanish under our hands before we give up.
+const ATTEMPTS: usize = 100;
+
+/// Makes the cgroup `dir`, after its parents, the last of which is made
+/// ready by `prepare`.
+pub(crate) fn make(dir: &Path, prepare: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let parent = dir.parent().unwrap_or(dir);
+    let attempt = || {
+        create_dir_all(parent).call(|| format!("mkdir({parent:?})"))?;
+        prepare(parent)?;
+        make_fresh(dir)
+    };
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            // The parent was there and is gone: somebody has just removed the
+            // last cgroup in it, and then it. Once more.
+            Err(Error { errno: Some(Errno::ENOENT | Errno::ENODEV), .. }) => {}
+            done => return done.map_err(hint),
+        }
+    }
+    attempt().map_err(hint)
+}
+
+fn make_fresh(dir: &Path) -> Result<()> {
+    match create_dir(dir) {
+        // Left behind by a runtime that was killed. If processes are in it, it
+        // cannot be removed, and the second mkdir says that it exists.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let _ = remove_dir(dir);
+            create_dir(dir)
+        }
+        made => made,
+    }
+    .call(|| format!("mkdir({dir:?})"))
+}
+
+/// Has `dir` hand on what its children's limits need, and what counts for them.
+pub(crate) fn hand_on(dir: &Path, needed: &[&str]) -> Result<()> {
+    needed.iter().try_for_each(|controller| enable(dir, controller))?;
+    for controller in ["memory", "pids", "io"] {
+        // Nothing is limited by these, but without them nobody counts. (The
+        // processor's time is counted everywhere.)
+        let _ = enable(dir, controller);
+    }
+    Ok(())
+}
+
+/// Has `dir` hand on this controller to its children.
+fn enable(dir: &Path, controller: &str) -> Result<()> {
+    if lists(&read(dir, "cgroup.subtree_control")?, controller) {
+        return Ok(());
+    }
+    if !lists(&read(dir, "cgroup.controllers")?, controller) {
+        match dir.parent().filter(|up| up.join("cgroup.controllers").exists()) {
+            Some(up) => enable(up, controller)?,
+            None => return Err(not_available(controller, dir)),
+        }
+    }
+    let request = format!("+{controller}");
+    match write(dir, "cgroup.subtree_control", &request) {
+        Err(Error { errno: Some(Errno::EBUSY), .. }) if !holds_strangers(dir)? => {
+            step_aside(dir)?;
+            write(dir, "cgroup.subtree_control", &request)
+        }
+        done => done,
+    }
+}
+
+/// Whether processes other than this one are in `dir`, and matter there.
+pub(crate) fn holds_strangers(dir: &Path) -> Result<bool> {
+    // Only the root of all cgroups has no type, and no rule.
+    if !dir.join("cgroup.type").exists() {
+        return Ok(false);
+    }
+    let ours = std::process::id().to_string();
+    Ok(read(dir, "cgroup.procs")?.lines().any(|pid| pid != ours))
+}
+
+/// We are the only process in a cgroup that was delegated to us, and in the
+/// way: move into a child of it.
+fn step_aside(dir: &Path) -> Result<()> {
+    let leaf = dir.join(LEAF);
+    match create_dir(&leaf) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.call(|| format!("mkdir({leaf:?})")),
+    }?;
+    write(&leaf, "cgroup.procs", "0")
+}
+
+fn not_available(controller: &str, top: &Path) -> Error {
+    let error = Error::new(format!("the controller {controller} is not available in {top:?}"));
+    error.hint(format!(
+        "for an ordinary user systemd has to delegate it (`systemctl edit user@.service`: \
+         [Service] Delegate=cpu cpuset io memory pids); else the kernel was started or built without {controller}"
+    ))
+}
+
+/// What to try when the kernel does not let us make a cgroup or hand on a controller.
+fn hint(error: Error) -> Error {
+    match error.errno {
+        Some(Errno::EBUSY) => error.hint(
+            "that cgroup holds processes, and one that hands controllers on may hold none. \
+             In a container: mkdir /sys/fs/cgroup/init, then write each pid in \
+             /sys/fs/cgroup/cgroup.procs to /sys/fs/cgroup/init/cgroup.procs",
+        ),
+        Some(Errno::EEXIST) => error.hint("a container of that name is running"),
+        Some(Errno::EACCES | Errno::EPERM) => error.hint(
+            "this cgroup is not delegated to you: run it as root, or in a scope of its own \
+             (systemd-run --user --scope -p Delegate=yes …), or without limits",
+        ),
+        Some(Errno::EROFS) => error.hint(
+            "/sys/fs/cgroup is mounted read-only: the container around us wants --privileged, \
+             or a writable cgroup mount",
+        ),
+        _ => error,
+    }
+}

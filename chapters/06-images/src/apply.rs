@@ -1,0 +1,391 @@
+//! Making true what an archive says, inside a root that nothing can leave.
+//!
+//! An archive is written by strangers and applied by root. Each entry's parent
+//! directory is looked up through [`Root`], where no link leads out; the last
+//! name is made by a call that takes a descriptor and one name, and follows
+//! nothing. What was in its place is removed first, never written through.
+//! Whatever an archive tries, there is no other way to the disk than this.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use ch01_clone::{Context, Error, IdMaps, IdRange, Result, step};
+use ch02_chroot::devices::in_user_namespace;
+use ch02_chroot::{Root, root};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags};
+use nix::sys::stat::{fchmod, fchmodat, futimens, mkdirat, mknodat, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, LinkatFlags, Uid, fchownat, linkat, symlinkat};
+use rustix::fs::{XattrFlags, lsetxattr};
+use tar::EntryType;
+
+use crate::entries::{Entries, Entry};
+use crate::space::{self, Limits, Space};
+use crate::trees;
+use crate::whiteout::{self, Meaning};
+
+/// What was done, and what could not be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Entries made.
+    pub entries: u64,
+    /// Bytes of file data.
+    pub bytes: u64,
+    /// Entries whose owner or group does not exist in this user namespace; root has them.
+    pub owners_flattened: u64,
+    /// Device nodes that were not made: nobody may in a user namespace.
+    pub devices_skipped: u64,
+    /// Extended attributes that were refused.
+    pub attributes_skipped: u64,
+}
+
+/// Applies a plain tar archive, a layer of an image, to a tree. Whiteouts become
+/// those of overlayfs. The caller has to be root, at least of its user namespace.
+///
+/// # Errors
+/// The entry's name and what was wrong with it or could not be done. What was
+/// made up to there stays: the caller removes the tree.
+pub fn apply(archive: impl Read, root: &Root, limits: Limits) -> Result<Summary> {
+    step!(
+        "layer",
+        "An archive of files becomes a tree, entry by entry. It was made by a \
+         stranger: no name in it and no link that it makes can lead out.",
+        "ls -la /proc/self/root",
+        "openat2(root, ..., RESOLVE_IN_ROOT), then openat, mkdirat, symlinkat, ...",
+        apply_now(archive, root, limits),
+    )
+}
+
+fn apply_now(archive: impl Read, root: &Root, limits: Limits) -> Result<Summary> {
+    let mut applier = Applier {
+        root,
+        place: None,
+        ids: IdMaps::current()?,
+        in_user_namespace: in_user_namespace(),
+        space: Space::at(root, limits)?,
+        summary: Summary::default(),
+        buffer: vec![0; 256 << 10],
+    };
+    let mut entries = Entries::new(BufReader::with_capacity(64 << 10, archive));
+    while let Some(entry) = entries.next()? {
+        let name = entry.path().map_err(|error| about(&entry, error))?;
+        applier.entry(&entry, &name, &mut entries).map_err(|error| about(&entry, error))?;
+    }
+    applier.leave()?;
+    let (bytes, entries) = applier.space.taken();
+    Ok(Summary { bytes, entries, ..applier.summary })
+}
+
+fn about(entry: &Entry, mut error: Error) -> Error {
+    error.call = format!("{:?} in the archive: {}", entry.shown(), error.call);
+    space::explain(error)
+}
+
+struct Applier<'a> {
+    root: &'a Root,
+    /// The parent of the last entry: the next one mostly has the same.
+    place: Option<Place>,
+    ids: IdMaps,
+    in_user_namespace: bool,
+    space: Space,
+    summary: Summary,
+    buffer: Vec<u8>,
+}
+
+/// A directory in which entries are made.
+struct Place {
+    path: PathBuf,
+    dir: OwnedFd,
+    /// Its times, which each entry made in it changes: they are put back when we leave it.
+    times: [TimeSpec; 2],
+}
+
+impl Applier<'_> {
+    fn entry(&mut self, entry: &Entry, path: &Path, data: &mut Entries<impl Read>) -> Result<()> {
+        let Some(name) = path.file_name() else {
+            return match entry.kind() {
+                EntryType::Directory => self.root_itself(entry),
+                _ => Err(Error::new("the root of the tree can only be a directory")),
+            };
+        };
+        if path.parent().is_some_and(|parent| {
+            parent.iter().any(|part| whiteout::meaning(part).is_ok_and(|m| m == Meaning::Nothing))
+        }) {
+            return Ok(());
+        }
+        match whiteout::meaning(name)? {
+            Meaning::Itself => {}
+            Meaning::Nothing => return Ok(()),
+            Meaning::Gone(gone) => return self.whiteout(parent(path), gone),
+            Meaning::Opaque => {
+                self.enter(parent(path))?;
+                return whiteout::make_opaque(self.place(), self.in_user_namespace);
+            }
+        }
+        self.enter(parent(path))?;
+        self.space.take_entry()?;
+        match entry.kind() {
+            EntryType::Regular => self.file(entry, name, data),
+            EntryType::Directory => self.directory(entry, name),
+            EntryType::Symlink => {
+                self.make(name, "symlinkat", |dir| symlinkat(entry.link_text(), dir, name))?;
+                self.attributes(entry, name)
+            }
+            EntryType::Link => self.hard_link(entry, path, name),
+            EntryType::Char => self.device(entry, name, SFlag::S_IFCHR),
+            EntryType::Block => self.device(entry, name, SFlag::S_IFBLK),
+            EntryType::Fifo => self.device(entry, name, SFlag::S_IFIFO),
+            other => Err(Error::new(format!("an entry of unknown type {:?}", other.as_byte()))),
+        }
+    }
+
+    // ANCHOR: make
+    /// Makes something at `name`. What is there already is not it: it has to go.
+    fn make<T>(
+        &self,
+        name: &OsStr,
+        what: &str,
+        call: impl Fn(&OwnedFd) -> nix::Result<T>,
+    ) -> Result<T> {
+        let dir = self.place();
+        let made = match call(dir) {
+            Err(Errno::EEXIST) => {
+                trees::remove(dir, name)?;
+                call(dir)
+            }
+            made => made,
+        };
+        made.call(|| format!("{what}({name:?})"))
+    }
+    // ANCHOR_END: make
+
+    fn file(&mut self, entry: &Entry, name: &OsStr, data: &mut Entries<impl Read>) -> Result<()> {
+        self.space.take(entry.size)?;
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_CREAT
+            | OFlag::O_EXCL
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let file = self.make(name, "openat", |dir| openat(dir, name, flags, mode))?;
+        let mut file = File::from(file);
+        match &entry.sparse {
+            None => self.copy(data, &mut file, entry.size)?,
+            Some((length, pieces)) => {
+                for piece in pieces {
+                    file.seek(SeekFrom::Start(piece.offset)).call(|| "lseek")?;
+                    self.copy(data, &mut file, piece.length)?;
+                }
+                file.set_len(*length).call(|| format!("ftruncate({length})"))?;
+            }
+        }
+        self.inode(entry, name, file.as_fd())
+    }
+
+    fn copy(&mut self, data: &mut Entries<impl Read>, to: &mut File, mut left: u64) -> Result<()> {
+        while left > 0 {
+            let most = left.min(self.buffer.len() as u64) as usize;
+            match data.read(&mut self.buffer[..most])? {
+                0 => return Err(Error::new("less data than its header says")),
+                got => {
+                    to.write_all(&self.buffer[..got]).call(|| "write")?;
+                    left -= got as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
+        let there = whiteout::look(self.place(), name)?;
+        let hid = there.as_ref().is_some_and(whiteout::is);
+        if there.is_none_or(|stat| whiteout::kind(&stat) != SFlag::S_IFDIR) {
+            self.make(name, "mkdirat", |dir| mkdirat(dir, name, Mode::S_IRWXU))?;
+        }
+        let dir = open_directory(self.place(), name)?;
+        if hid {
+            // Gone and come again: nothing of the old one is left.
+            whiteout::make_opaque(&dir, self.in_user_namespace)?;
+        }
+        self.inode(entry, name, dir.as_fd())
+    }
+
+    fn root_itself(&mut self, entry: &Entry) -> Result<()> {
+        self.leave()?;
+        self.enter(Path::new(""))?;
+        let dir = open_directory(self.place(), OsStr::new("."))?;
+        self.inode(entry, OsStr::new("."), dir.as_fd())?;
+        self.place = None;
+        Ok(())
+    }
+
+    fn hard_link(&mut self, entry: &Entry, path: &Path, name: &OsStr) -> Result<()> {
+        let target = entry.link_path()?;
+        if target == path {
+            return Ok(());
+        }
+        let other = target.file_name().ok_or_else(|| Error::new("a hard link to the root"))?;
+        let from = self.root.handle(parent(&target)).map_err(|e| missing(e, &target))?;
+        whiteout::look(&from, other)?.ok_or_else(|| {
+            missing(Error::os(format!("linkat({target:?})"), Errno::ENOENT), &target)
+        })?;
+        // Not through a link at its end, either.
+        self.make(name, "linkat", |dir| linkat(&from, other, dir, name, LinkatFlags::empty()))
+    }
+
+    fn device(&mut self, entry: &Entry, name: &OsStr, kind: SFlag) -> Result<()> {
+        let number = if kind == SFlag::S_IFIFO { 0 } else { entry.device()? };
+        let made = self.make(name, "mknodat", |dir| mknodat(dir, name, kind, Mode::S_IRUSR, number));
+        match made {
+            Err(error) if error.errno == Some(Errno::EPERM) => {
+                self.summary.devices_skipped += 1;
+                Ok(())
+            }
+            made => made.and_then(|()| self.attributes(entry, name)),
+        }
+    }
+
+    /// `name` of the layers below is gone. Of this layer it is not: a directory
+    /// that is in it as well hides the old one by being opaque, all else by being there.
+    fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<()> {
+        self.enter(parent)?;
+        self.space.take_entry()?;
+        match whiteout::look(self.place(), name)? {
+            None => whiteout::make(self.place(), name).call(|| "mknodat(S_IFCHR, 0:0)"),
+            Some(stat) if whiteout::kind(&stat) == SFlag::S_IFDIR => {
+                let dir = open_directory(self.place(), name)?;
+                whiteout::make_opaque(&dir, self.in_user_namespace)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Owner, mode, attributes and times of what can be opened. The order matters:
+    /// a change of owner clears set-uid bits and capabilities.
+    fn inode(&mut self, entry: &Entry, name: &OsStr, fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
+        self.own(entry, name)?;
+        let mode = entry.mode()?;
+        fchmod(fd, Mode::from_bits_truncate(mode)).call(|| format!("fchmod({mode:o})"))?;
+        self.extended(entry, name)?;
+        let time = entry.modified()?;
+        futimens(fd, &time, &time).call(|| "futimens")
+    }
+
+    /// The same for what cannot, or should not, be opened: links, devices, FIFOs.
+    fn attributes(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
+        self.own(entry, name)?;
+        if entry.kind() != EntryType::Symlink {
+            let mode = Mode::from_bits_truncate(entry.mode()?);
+            fchmodat(self.place(), name, mode, FchmodatFlags::NoFollowSymlink)
+                .call(|| format!("fchmodat({mode:?})"))?;
+        }
+        self.extended(entry, name)?;
+        let time = entry.modified()?;
+        utimensat(self.place(), name, &time, &time, UtimensatFlags::NoFollowSymlink)
+            .call(|| "utimensat")
+    }
+
+    fn own(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
+        let (uid, gid) = entry.owner()?;
+        let known = |ids: &[IdRange], id: u32| {
+            ids.iter().any(|range| id >= range.inside && id - range.inside < range.count)
+        };
+        let (has_uid, has_gid) = (known(&self.ids.uids, uid), known(&self.ids.gids, gid));
+        self.summary.owners_flattened += u64::from(!has_uid || !has_gid);
+        let uid = Uid::from_raw(if has_uid { uid } else { 0 });
+        let gid = Gid::from_raw(if has_gid { gid } else { 0 });
+        fchownat(self.place(), name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .call(|| format!("fchownat({uid}, {gid})"))
+    }
+
+    fn extended(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
+        for (key, value) in entry.attributes() {
+            if whiteout::is_private_attribute(key) {
+                continue;
+            }
+            // There is no call with a descriptor and a name; this comes to the
+            // same, and does not follow the name.
+            let dir = Path::new("/proc/self/fd").join(self.place().as_raw_fd().to_string());
+            match lsetxattr(dir.join(name), key, value, XattrFlags::empty()) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::PERM | rustix::io::Errno::OPNOTSUPP) => {
+                    self.summary.attributes_skipped += 1;
+                }
+                Err(errno) => {
+                    return Err(std::io::Error::from(errno))
+                        .call(|| format!("lsetxattr({key:?})"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> &OwnedFd {
+        &self.place.as_ref().expect("entered before").dir
+    }
+
+    /// Goes to a directory, made with all above it where an archive does not say it.
+    fn enter(&mut self, path: &Path) -> Result<()> {
+        if self.place.as_ref().is_some_and(|place| place.path == path) {
+            return Ok(());
+        }
+        self.leave()?;
+        let dir = self.open(path)?;
+        let stat = root::stat(&dir)?;
+        let times = [
+            TimeSpec::new(stat.st_atime, stat.st_atime_nsec),
+            TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec),
+        ];
+        self.place = Some(Place { path: path.to_owned(), dir, times });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        match self.place.take() {
+            Some(place) => {
+                futimens(&place.dir, &place.times[0], &place.times[1]).call(|| "futimens")
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn open(&mut self, path: &Path) -> Result<OwnedFd> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        match self.root.lookup(path, flags) {
+            Err(error) if error.errno == Some(Errno::ENOENT) && path.file_name().is_some() => {}
+            done => return done,
+        }
+        self.enter(parent(path))?;
+        self.space.take_entry()?;
+        let name: OsString = path.file_name().unwrap_or_default().to_owned();
+        mkdirat(self.place(), &*name, Mode::S_IRWXU).call(|| format!("mkdirat({path:?})"))?;
+        let dir = open_directory(self.place(), &name)?;
+        let mode = Mode::S_IRWXU | Mode::S_IRGRP | Mode::S_IXGRP | Mode::S_IROTH | Mode::S_IXOTH;
+        fchmod(&dir, mode).call(|| "fchmod(755)")?;
+        self.leave()?;
+        Ok(dir)
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn open_directory(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(parent, name, flags, Mode::empty()).call(|| format!("openat({name:?}, O_NOFOLLOW)"))
+}
+
+fn missing(error: Error, target: &Path) -> Error {
+    match error.errno {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => {
+            error.hint(format!("{target:?} has to come before the hard link to it"))
+        }
+        _ => error,
+    }
+}

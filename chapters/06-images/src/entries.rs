@@ -1,0 +1,444 @@
+//! What an archive says, header by header.
+//!
+//! A tar archive is a row of 512-byte headers, each followed by the file's data.
+//! What does not fit into a header comes before it, as an entry of its own: GNU's
+//! long names, and PAX records (`30 mtime=1350244992.023960108`), which say
+//! anything in any length.
+//!
+//! The headers are read by the `tar` crate; the row we walk ourselves. Records
+//! are cut by their length: a value may hold any byte, a newline too, and who
+//! loses a record after one (`size`, say) takes data for headers (CVE-2025-62518).
+//! And what an archive makes us remember is bounded.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ch01_clone::{Error, Result};
+use nix::sys::time::TimeSpec;
+use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+
+use crate::moving;
+
+const BLOCK: usize = 512;
+
+/// More than the kernel allows for a path and all extended attributes of a file.
+const MAX_RECORDS: u64 = 4 << 20;
+
+/// As many pieces as a sparse file may have here.
+const MAX_PIECES: usize = 1 << 20;
+
+/// The entries of an archive, and after each call of [`next`](Entries::next) its data.
+pub struct Entries<R> {
+    reader: R,
+    /// Data of the current entry that was not read yet.
+    left: u64,
+    /// What fills its last block.
+    padding: u64,
+}
+
+/// One entry: a header, and the records that belong to it.
+pub struct Entry {
+    header: Header,
+    name: Vec<u8>,
+    link: Vec<u8>,
+    records: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How many bytes of data there are in the archive.
+    pub size: u64,
+    /// How long the file is, and where its pieces lie, if it has holes.
+    pub sparse: Option<(u64, Vec<Piece>)>,
+}
+
+/// A piece of a file with holes: `length` bytes of data at `offset`.
+pub struct Piece {
+    /// Where in the file.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+impl<R: Read> Entries<R> {
+    /// The entries of a plain tar archive.
+    pub fn new(reader: R) -> Self {
+        Self { reader, left: 0, padding: 0 }
+    }
+
+    /// Reads on in the data of the current entry; 0 at its end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let wanted = self.left.min(buffer.len() as u64) as usize;
+        if wanted == 0 {
+            return Ok(0);
+        }
+        loop {
+            match self.reader.read(&mut buffer[..wanted]) {
+                Ok(0) => return Err(Error::new("the archive ends in the middle of a file")),
+                Ok(got) => {
+                    self.left -= got as u64;
+                    return Ok(got);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(moving("reading the archive", error)),
+            }
+        }
+    }
+
+    // ANCHOR: next
+    /// The next entry; `None` at the end.
+    #[expect(clippy::should_implement_trait, reason = "between two calls the data is read")]
+    pub fn next(&mut self) -> Result<Option<Entry>> {
+        let (mut name, mut link, mut records) = (None, None, Vec::new());
+        loop {
+            self.skip()?;
+            let Some(header) = self.header()? else { return Ok(None) };
+            let size = header.entry_size().map_err(|e| moving("a tar header", e))?;
+            match header.entry_type() {
+                EntryType::GNULongName => name = Some(self.text(size)?),
+                EntryType::GNULongLink => link = Some(self.text(size)?),
+                EntryType::XHeader => records = parse(&self.small(size)?)?,
+                // Said of the whole archive: no runtime heeds it.
+                EntryType::XGlobalHeader => self.data(size)?,
+                _ => return self.entry(header, size, name, link, records).map(Some),
+            }
+        }
+    }
+    // ANCHOR_END: next
+
+    fn entry(
+        &mut self,
+        header: Header,
+        size: u64,
+        name: Option<Vec<u8>>,
+        link: Option<Vec<u8>>,
+        records: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Entry> {
+        let record = |key: &str| find(&records, key).map(<[u8]>::to_vec);
+        let name = record("GNU.sparse.name").or_else(|| record("path")).or(name);
+        let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = record("linkpath").or(link);
+        let link = link.or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+        let size = number(&records, "size")?.unwrap_or(size);
+        let link = link.unwrap_or_default();
+        let mut entry = Entry { header, name, link, records, size, sparse: None };
+        // What the size of these means nobody agrees on; data they have none.
+        entry.size = if entry.is_file() { size } else { 0 };
+        self.data(entry.size)?;
+        entry.sparse = self.pieces(&entry)?;
+        if let Some((length, pieces)) = &entry.sparse {
+            entry.size = check(*length, pieces, self.left)?;
+        }
+        Ok(entry)
+    }
+
+    /// From here on `size` bytes are data, up to the end of a block.
+    fn data(&mut self, size: u64) -> Result<()> {
+        let blocks = size.checked_next_multiple_of(BLOCK as u64);
+        let blocks = blocks.ok_or_else(|| Error::new("a tar header with an impossible size"))?;
+        (self.left, self.padding) = (size, blocks - size);
+        Ok(())
+    }
+
+    fn skip(&mut self) -> Result<()> {
+        let mut buffer = [0; 16 << 10];
+        while self.read(&mut buffer)? > 0 {}
+        self.left = std::mem::take(&mut self.padding);
+        while self.read(&mut buffer)? > 0 {}
+        Ok(())
+    }
+
+    fn header(&mut self) -> Result<Option<Header>> {
+        let mut header = Header::new_old();
+        let block = header.as_mut_bytes();
+        // Some programs leave out the two empty blocks at the end.
+        if !fill(&mut self.reader, block)? || block.iter().all(|&byte| byte == 0) {
+            return Ok(None);
+        }
+        match is_header(&header) {
+            true => Ok(Some(header)),
+            false => Err(Error::new("not a tar header: its checksum is wrong")),
+        }
+    }
+
+    fn small(&mut self, size: u64) -> Result<Vec<u8>> {
+        if size > MAX_RECORDS {
+            return Err(Error::new(format!("a tar header of {size} bytes")));
+        }
+        self.data(size)?;
+        let mut bytes = vec![0; size as usize];
+        self.exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn text(&mut self, size: u64) -> Result<Vec<u8>> {
+        let mut bytes = self.small(size)?;
+        bytes.truncate(bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len()));
+        Ok(bytes)
+    }
+
+    fn exact(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            match self.read(bytes)? {
+                0 => return Err(Error::new("a tar entry that is too short")),
+                got => bytes = &mut bytes[got..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the pieces of a sparse file lie: GNU's own headers, or PAX in three versions.
+    fn pieces(&mut self, entry: &Entry) -> Result<Option<(u64, Vec<Piece>)>> {
+        let io = |error| moving("a sparse file's header", error);
+        let mut pieces = Vec::new();
+        if let (EntryType::GNUSparse, Some(gnu)) = (entry.header.entry_type(), entry.header.as_gnu())
+        {
+            gnu.sparse.iter().try_for_each(|piece| add(&mut pieces, piece))?;
+            let mut more = gnu.is_extended();
+            while more {
+                let mut block = GnuExtSparseHeader::new();
+                if !fill(&mut self.reader, block.as_mut_bytes())? {
+                    return Err(Error::new("the archive ends in a sparse file's header"));
+                }
+                block.sparse().iter().try_for_each(|piece| add(&mut pieces, piece))?;
+                more = block.is_extended();
+            }
+            return Ok(Some((gnu.real_size().map_err(io)?, pieces)));
+        }
+        let length = number(&entry.records, "GNU.sparse.realsize")?
+            .or(number(&entry.records, "GNU.sparse.size")?);
+        let Some(length) = length.filter(|_| entry.is_file()) else { return Ok(None) };
+        let numbers = if let Some(map) = find(&entry.records, "GNU.sparse.map") {
+            map.split(|&byte| byte == b',').map(decimal).collect::<Result<Vec<_>>>()?
+        } else if find(&entry.records, "GNU.sparse.major") == Some(b"1") {
+            self.map_in_data()?
+        } else {
+            let keys = [&b"GNU.sparse.offset"[..], b"GNU.sparse.numbytes"];
+            let ours = entry.records.iter().filter(|(key, _)| keys.contains(&&**key));
+            ours.map(|(_, value)| decimal(value)).collect::<Result<Vec<_>>>()?
+        };
+        for pair in numbers.chunks(2) {
+            let &[offset, length] = pair else { return Err(Error::new("half a sparse piece")) };
+            push(&mut pieces, offset, length)?;
+        }
+        Ok(Some((length, pieces)))
+    }
+
+    /// PAX 1.0: the data begins with blocks of decimal numbers, a line each, the first their count.
+    fn map_in_data(&mut self) -> Result<Vec<u64>> {
+        let (mut numbers, mut digits) = (Vec::new(), Vec::new());
+        let mut block = [0; BLOCK];
+        loop {
+            self.exact(&mut block)?;
+            for &byte in &block {
+                match byte {
+                    b'\n' => numbers.push(decimal(&std::mem::take(&mut digits))?),
+                    _ if digits.len() > 20 => return Err(Error::new("garbled sparse map")),
+                    byte => digits.push(byte),
+                }
+                let wanted = numbers.first().copied().unwrap_or(1);
+                if wanted > MAX_PIECES as u64 {
+                    return Err(Error::new("a sparse file of too many pieces"));
+                }
+                if numbers.len() as u64 == 2 * wanted + 1 {
+                    numbers.remove(0);
+                    return Ok(numbers);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What it is.
+    pub fn kind(&self) -> EntryType {
+        match self.header.entry_type() {
+            // So said archives before there was a type for it.
+            EntryType::Regular if self.name.ends_with(b"/") && self.header.as_bytes()[156] == 0 => {
+                EntryType::Directory
+            }
+            EntryType::Continuous | EntryType::GNUSparse => EntryType::Regular,
+            kind => kind,
+        }
+    }
+
+    fn is_file(&self) -> bool {
+        use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
+        ![Block, Char, Directory, Fifo, Link, Symlink].contains(&self.kind())
+    }
+
+    /// Its place in the tree, relative, without `.` and `..`; empty for the root itself.
+    pub fn path(&self) -> Result<PathBuf> {
+        clean(&self.name)
+    }
+
+    /// Its name as it stands in the archive, for people.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.name).into_owned()
+    }
+
+    /// What a hard link is to: a place in the tree.
+    pub fn link_path(&self) -> Result<PathBuf> {
+        clean(&self.link)
+    }
+
+    /// What a symbolic link says: any text.
+    pub fn link_text(&self) -> &OsStr {
+        OsStr::from_bytes(&self.link)
+    }
+
+    /// Permissions, with set-uid, set-gid and sticky bits.
+    pub fn mode(&self) -> Result<u32> {
+        self.header.mode().map(|mode| mode & 0o7777).map_err(|e| moving("a tar header", e))
+    }
+
+    /// Owner and group.
+    pub fn owner(&self) -> Result<(u32, u32)> {
+        let field = |key, header: std::io::Result<u64>| {
+            let id = match number(&self.records, key)? {
+                Some(id) => id,
+                None => header.map_err(|e| moving("a tar header", e))?,
+            };
+            // The last one means "leave as it is" to chown(2).
+            let id = u32::try_from(id).ok().filter(|&id| id != u32::MAX);
+            id.ok_or_else(|| Error::new(format!("{key} in a tar header is no id")))
+        };
+        Ok((field("uid", self.header.uid())?, field("gid", self.header.gid())?))
+    }
+
+    /// The device's number.
+    pub fn device(&self) -> Result<u64> {
+        let part = |part: std::io::Result<Option<u32>>| {
+            part.map(Option::unwrap_or_default).map_err(|e| moving("a tar header", e))
+        };
+        let (major, minor) = (part(self.header.device_major())?, part(self.header.device_minor())?);
+        Ok(nix::sys::stat::makedev(major.into(), minor.into()))
+    }
+
+    /// When it was changed.
+    pub fn modified(&self) -> Result<TimeSpec> {
+        match find(&self.records, "mtime") {
+            Some(text) => seconds(text).ok_or_else(|| Error::new("mtime in a tar header")),
+            // GNU writes times before 1970 in two's complement.
+            None => Ok(TimeSpec::new(self.header.mtime().unwrap_or(0) as i64, 0)),
+        }
+    }
+
+    /// Extended attributes, by name.
+    pub fn attributes(&self) -> impl Iterator<Item = (&OsStr, &[u8])> {
+        self.records.iter().filter_map(|(key, value)| {
+            Some((OsStr::from_bytes(key.strip_prefix(b"SCHILY.xattr.")?), &**value))
+        })
+    }
+}
+
+/// A name becomes a place below the root. A leading `/` is dropped, as tar(1)
+/// does; a `..` never has a good reason.
+fn clean(name: &[u8]) -> Result<PathBuf> {
+    let mut path = PathBuf::new();
+    for part in name.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => return Err(Error::new("the name leads out of the tree")),
+            part if part.contains(&0) => return Err(Error::new("a zero byte in a name")),
+            part => path.push(Path::new(OsStr::from_bytes(part))),
+        }
+    }
+    Ok(path)
+}
+
+/// Whether a block is a header: the sum of its bytes, with the sum itself as spaces.
+pub(crate) fn is_header(header: &Header) -> bool {
+    let bytes = header.as_bytes();
+    let sum: u32 = bytes[..148].iter().chain(&bytes[156..]).map(|&byte| u32::from(byte)).sum();
+    header.cksum().is_ok_and(|said| said == sum + 8 * 32)
+}
+
+/// `LENGTH KEY=VALUE\n`, again and again.
+fn parse(mut bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() && bytes[0] != 0 {
+        let cut = || {
+            let space = bytes.iter().position(|&byte| byte == b' ')?;
+            let length = decimal(&bytes[..space]).ok()? as usize;
+            let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
+            let equals = record.iter().position(|&byte| byte == b'=')?;
+            Some((length, record[..equals].to_vec(), record[equals + 1..].to_vec()))
+        };
+        let (length, key, value) = cut().ok_or_else(|| Error::new("garbled PAX records"))?;
+        records.push((key, value));
+        bytes = &bytes[length..];
+    }
+    Ok(records)
+}
+
+/// The last one counts; an empty one takes back what was said.
+fn find<'a>(records: &'a [(Vec<u8>, Vec<u8>)], key: &str) -> Option<&'a [u8]> {
+    let found = records.iter().rev().find(|(name, _)| name == key.as_bytes());
+    found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
+}
+
+fn number(records: &[(Vec<u8>, Vec<u8>)], key: &str) -> Result<Option<u64>> {
+    find(records, key).map(decimal).transpose()
+}
+
+fn decimal(digits: &[u8]) -> Result<u64> {
+    let text = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'));
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::new("no number in a tar header"))
+}
+
+/// Seconds since 1970, with a fraction perhaps, and before 1970 perhaps.
+fn seconds(text: &[u8]) -> Option<TimeSpec> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let whole: i64 = whole.parse().ok()?;
+    let nine: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let nanos: i64 = nine.parse::<u32>().ok()?.into();
+    Some(match text.starts_with('-') && nanos > 0 {
+        true => TimeSpec::new(whole - 1, 1_000_000_000 - nanos),
+        false => TimeSpec::new(whole, nanos),
+    })
+}
+
+fn add(pieces: &mut Vec<Piece>, piece: &GnuSparseHeader) -> Result<()> {
+    let io = |error| moving("a sparse file's header", error);
+    match piece.is_empty() {
+        true => Ok(()),
+        false => push(pieces, piece.offset().map_err(io)?, piece.length().map_err(io)?),
+    }
+}
+
+fn push(pieces: &mut Vec<Piece>, offset: u64, length: u64) -> Result<()> {
+    if pieces.len() == MAX_PIECES {
+        return Err(Error::new("a sparse file of too many pieces"));
+    }
+    pieces.push(Piece { offset, length });
+    Ok(())
+}
+
+/// Pieces are in order, inside the file, and all of the data; says how much that is.
+fn check(length: u64, pieces: &[Piece], data: u64) -> Result<u64> {
+    let (mut end, mut sum) = (0, 0u64);
+    for piece in pieces {
+        let next = piece.offset.checked_add(piece.length).filter(|_| piece.offset >= end);
+        end = next.ok_or_else(|| Error::new("a sparse file whose pieces overlap"))?;
+        sum += piece.length;
+    }
+    match end <= length && sum == data {
+        true => Ok(sum),
+        false => Err(Error::new("a sparse file whose pieces are not its data")),
+    }
+}
+
+/// Reads a whole block; `false` at the end of everything.
+fn fill(reader: &mut impl Read, block: &mut [u8]) -> Result<bool> {
+    let mut have = 0;
+    while have < block.len() {
+        match reader.read(&mut block[have..]) {
+            Ok(0) if have == 0 => return Ok(false),
+            Ok(0) => return Err(Error::new("the archive ends in the middle of a header")),
+            Ok(got) => have += got,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(moving("reading the archive", error)),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,170 @@
+//! From an archive or a directory to an image of one layer.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::SystemTime;
+
+use ch01_clone::{Result, step};
+use oci_spec::image::{Config, Descriptor, DescriptorBuilder, History, ImageConfiguration};
+use oci_spec::image::{ImageManifest, ImageManifestBuilder, MediaType, PlatformBuilder, RootFs};
+
+use crate::apply::Summary;
+use crate::compression::Compression;
+use crate::ingest::{self, Blob, Ingest, Unpacked};
+use crate::space::Limits;
+use crate::store::{Image, Store, name_of, renamed, to_json};
+use crate::{archive, name, time};
+
+/// Where the files of a new image come from.
+pub enum Source<'a> {
+    /// An archive: plain, or packed by gzip or zstd.
+    Archive(&'a mut dyn Read),
+    /// A directory, as it is now.
+    Directory(&'a Path),
+}
+
+/// What else there is to say of a new image.
+#[derive(Debug, Clone, Default)]
+pub struct Recipe {
+    /// What to run in it, and how; docker's `--change`.
+    pub config: Config,
+    /// For its history; docker's `--message`.
+    pub message: Option<String>,
+    /// When it was made; now, if not said.
+    pub created: Option<SystemTime>,
+    /// How much is allowed.
+    pub limits: Limits,
+}
+
+/// A new image, and what could not be kept of its files.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The image.
+    pub image: Image,
+    /// What was unpacked, flattened, left out.
+    pub summary: Summary,
+}
+
+impl Store {
+    /// Makes an image of one layer and names it. An older image of that name loses
+    /// it, and stays without one.
+    ///
+    /// # Errors
+    /// A name that is none, what is wrong with the archive, no room. The store is
+    /// then as it was.
+    pub fn import(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
+        let name = name::for_tagging(name)?;
+        self.sweep()?;
+        step!(
+            "import",
+            "The files become one layer, kept twice: packed, for other machines, and \
+             unpacked, to be run. Its name is written last: it never means half an image.",
+            "ls -la images/blobs/sha256 layers ingest",
+            "rename(ingest/..., layers/...), rename(ingest/..., images/index.json) for {name}",
+            self.import_now(source, &name, recipe),
+        )
+    }
+
+    fn import_now(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
+        let ingest = Ingest::begin(self)?;
+        let (kind, packed) = self.pack(&ingest, source)?;
+        let layer = ingest.unpack(&packed.path, recipe.limits)?;
+        let config = configuration(recipe, &layer);
+        let config_blob = json_blob(&ingest, "config", &config)?;
+        let manifest = manifest(
+            descriptor(MediaType::ImageConfig, &config_blob),
+            descriptor(kind.media_type(), &packed),
+        );
+        let manifest_blob = json_blob(&ingest, "manifest", &manifest)?;
+        let mut entry = descriptor(MediaType::ImageManifest, &manifest_blob);
+        let platform = PlatformBuilder::default()
+            .architecture(config.architecture().clone())
+            .os(config.os().clone())
+            .build();
+        entry.set_platform(platform.ok());
+        let entry = renamed(entry, Some(name));
+
+        let lock = self.lock()?;
+        for blob in [&packed, &config_blob, &manifest_blob] {
+            ingest::place(&blob.path, &self.blob(&blob.digest)?)?;
+        }
+        ingest::place(&layer.path, &self.layer(&layer.diff_id))?;
+        self.tag(&ingest, entry.clone(), name)?;
+        let image = self.load(&entry)?;
+        drop(lock);
+        ingest.finish()?;
+        Ok(Imported { image, summary: layer.summary })
+    }
+
+    /// Writes the layer's blob.
+    fn pack(&self, ingest: &Ingest, source: Source<'_>) -> Result<(Compression, Blob)> {
+        let mut kind = Compression::Gzip;
+        let blob = ingest.blob("packed", |to| match source {
+            Source::Archive(archive) => {
+                kind = ingest::copy_packed(archive, to)?;
+                Ok(())
+            }
+            Source::Directory(dir) => {
+                ingest::pack(to, |to| archive::write(dir, &self.images_dir().join(".."), to))
+            }
+        })?;
+        Ok((kind, blob))
+    }
+
+    /// Gives `name` to an entry of the index. Who had it before goes without, unless
+    /// it is the same image. The caller holds the lock.
+    pub(crate) fn tag(&self, ingest: &Ingest, entry: Descriptor, name: &str) -> Result<()> {
+        let mut index = self.index()?;
+        let mut entries = Vec::new();
+        for old in index.manifests() {
+            let named = name_of(old);
+            let same = old.digest() == entry.digest();
+            let elsewhere = |d: &Descriptor| d.digest() == old.digest() && name_of(d) != Some(name);
+            match named {
+                Some(other) if other != name => entries.push(old.clone()),
+                _ if same || named.is_some() && index.manifests().iter().any(elsewhere) => {}
+                _ => entries.push(renamed(old.clone(), None)),
+            }
+        }
+        entries.push(entry);
+        index.set_manifests(entries);
+        self.write_index(ingest, &index)
+    }
+}
+
+fn configuration(recipe: &Recipe, layer: &Unpacked) -> ImageConfiguration {
+    let created = Some(time::to_text(recipe.created.unwrap_or_else(SystemTime::now)));
+    let mut history = History::default();
+    history.set_created(created.clone()).set_comment(recipe.message.clone());
+    let mut rootfs = RootFs::default();
+    rootfs.set_diff_ids(vec![layer.diff_id.to_string()]);
+    // Architecture and system are this machine's, unless said otherwise.
+    let mut config = ImageConfiguration::default();
+    config.set_created(created).set_config(Some(recipe.config.clone()));
+    config.set_rootfs(rootfs).set_history(Some(vec![history]));
+    config
+}
+
+fn manifest(config: Descriptor, layer: Descriptor) -> ImageManifest {
+    ImageManifestBuilder::default()
+        .schema_version(2u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(vec![layer])
+        .build()
+        .expect("all that a manifest must have")
+}
+
+fn descriptor(kind: MediaType, blob: &Blob) -> Descriptor {
+    DescriptorBuilder::default()
+        .media_type(kind)
+        .digest(blob.digest.clone())
+        .size(blob.size)
+        .build()
+        .expect("all that a descriptor must have")
+}
+
+fn json_blob(ingest: &Ingest, name: &str, value: &impl serde::Serialize) -> Result<Blob> {
+    let bytes = to_json(value)?;
+    ingest.blob(name, |to| to.write_all(&bytes).map_err(|e| crate::moving("writing a blob", e)))
+}

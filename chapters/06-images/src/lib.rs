@@ -1,0 +1,48 @@
+//! Chapter 6: where the files come from.
+//!
+//! The pages, in reading order:
+//!
+//! 1. [`entries`]: what an archive says, header by header
+//! 2. [`apply`](mod@apply): making it so, inside a root that nothing can leave
+//! 3. [`whiteout`]: what a layer takes away
+//! 4. [`store`]: images on disk, as the OCI says
+//! 5. [`import`](mod@import): from an archive or a directory to an image
+//! 6. [`collect`]: removing what nobody needs any more
+//!
+//! [`name`], [`user`], [`compression`], [`archive`] and [`space`] are tools for these.
+
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod archive;
+pub mod collect;
+pub mod compression;
+pub mod digest;
+pub mod entries;
+pub mod import;
+mod ingest;
+pub mod name;
+pub mod space;
+pub mod store;
+pub mod time;
+pub mod trees;
+pub mod user;
+pub mod whiteout;
+
+pub use apply::{Summary, apply};
+pub use import::{Imported, Recipe, Source};
+pub use space::Limits;
+pub use store::{Image, Listed, Store};
+pub use user::{Identity, identity};
+
+/// What went wrong while bytes were moved. An [`Error`](ch01_clone::Error) of
+/// ours that travelled through a foreign reader or writer comes out whole.
+pub(crate) fn moving(what: &str, error: std::io::Error) -> ch01_clone::Error {
+    match error.downcast::<ch01_clone::Error>() {
+        Ok(ours) => ours,
+        Err(error) => match error.raw_os_error() {
+            Some(errno) => ch01_clone::Error::os(what, nix::errno::Errno::from_raw(errno)),
+            None => ch01_clone::Error::new(format!("{what}: {error}")),
+        },
+    }
+}

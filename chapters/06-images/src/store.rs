@@ -1,0 +1,319 @@
+//! Images on disk, as the OCI says (image-spec, "image layout"), and their layers.
+//!
+//! ```text
+//! ROOT/images/oci-layout             says that this is one
+//!            /index.json             which names there are, and which manifest each means
+//!            /blobs/sha256/HEX       manifests, configurations, packed layers
+//! ROOT/layers/HEX/                   a layer unpacked, by its diff id; shared by images
+//! ROOT/ingest/PID-N/                 what somebody is working on
+//! ROOT/images.lock                   held while any of this changes its place
+//! ```
+//!
+//! Whatever takes long happens under `ingest/`. In its place everything appears
+//! whole, by a rename, while the lock is held: content first, then the name for it.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ch01_clone::{Context, Error, Result};
+use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, Digest, ImageConfiguration};
+use oci_spec::image::{ImageIndex, ImageManifest, MediaType};
+use serde_json::Value;
+
+use crate::ingest::{self, Ingest};
+use crate::{digest, name, time};
+
+/// No manifest and no configuration is larger.
+const LARGEST: u64 = 8 << 20;
+
+/// The images below one root.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// An image, ready to be run.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// As people know it; `None` when its name went to a newer image.
+    pub name: Option<String>,
+    /// The digest of its configuration: `sha256:...`.
+    pub id: String,
+    /// What to run in it, and how.
+    pub config: ImageConfiguration,
+    /// The directories of its layers, the topmost first, as overlayfs wants them.
+    pub layers: Vec<PathBuf>,
+    pub(crate) manifest: ImageManifest,
+}
+
+/// An image, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// As people know it; `None` when its name went to a newer image.
+    pub name: Option<String>,
+    /// The digest of its configuration: `sha256:...`.
+    pub id: String,
+    /// When it was made, if it says so.
+    pub created: Option<SystemTime>,
+    /// What its blobs take on the disk, in bytes.
+    pub size: u64,
+}
+
+impl Store {
+    /// The store below `root`, made if it is missing.
+    pub fn open(root: &Path) -> Result<Self> {
+        let store = Self { root: root.to_owned() };
+        let mut dirs = fs::DirBuilder::new();
+        // Only root of this store may pass: in here lie set-uid programs (CVE-2021-41091).
+        dirs.recursive(true).mode(0o700);
+        for dir in [store.blobs(), store.layers(), store.ingest()] {
+            dirs.create(&dir).call(|| format!("mkdir({dir:?})"))?;
+        }
+        if !store.index_file().exists() {
+            let ingest = Ingest::begin(&store)?;
+            let _lock = store.lock()?;
+            if !store.index_file().exists() {
+                let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
+                store.replace(&ingest, "oci-layout", layout)?;
+                store.write_index(&ingest, &ImageIndex::default())?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// All images, by name.
+    pub fn images(&self) -> Result<Vec<Listed>> {
+        let _lock = self.lock_shared()?;
+        let mut list = Vec::new();
+        for descriptor in self.index()?.manifests() {
+            let image = self.load(descriptor)?;
+            let blobs = image.manifest.layers().iter().map(Descriptor::size).sum::<u64>();
+            list.push(Listed {
+                created: image.config.created().as_deref().and_then(time::from_text),
+                size: blobs + image.manifest.config().size() + descriptor.size(),
+                name: image.name,
+                id: image.id,
+            });
+        }
+        list.sort_by(|a, b| (a.name.is_none(), &a.name, &a.id).cmp(&(b.name.is_none(), &b.name, &b.id)));
+        Ok(list)
+    }
+
+    /// The image that somebody means by a name, or by the beginning of an id, with
+    /// its layers unpacked.
+    ///
+    /// # Errors
+    /// `Unable to find image 'NAME' locally`, as docker says it.
+    pub fn resolve(&self, wanted: &str) -> Result<Image> {
+        self.resolve_then(wanted, |image| Ok(image.clone()))
+    }
+
+    /// As [`resolve`](Store::resolve), and `then` runs before anybody can remove
+    /// the image: it writes down who uses it.
+    pub fn resolve_then<T>(
+        &self,
+        wanted: &str,
+        then: impl FnOnce(&Image) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let lock = self.lock_shared()?;
+            let image = self.find(wanted)?.ok_or_else(|| {
+                let name = name::for_tagging(wanted).unwrap_or_else(|_| wanted.to_owned());
+                Error::new(format!("Unable to find image '{name}' locally"))
+            })?;
+            let Some(missing) = image.layers.iter().position(|layer| !layer.exists()) else {
+                return then(&image);
+            };
+            drop(lock);
+            self.unpack_missing(&image, image.layers.len() - 1 - missing)?;
+        }
+    }
+
+    fn unpack_missing(&self, image: &Image, number: usize) -> Result<()> {
+        let descriptor = image.manifest.layers().get(number);
+        let descriptor = descriptor.ok_or_else(|| Error::new("an image with too few layers"))?;
+        let ingest = Ingest::begin(self)?;
+        let layer = ingest.unpack(&self.blob(descriptor.digest())?, Default::default())?;
+        let wanted = digest::parse(&image.config.rootfs().diff_ids()[number])?;
+        if layer.diff_id != wanted {
+            let got = layer.diff_id;
+            return Err(Error::new(format!("the layer is {got}, and should be {wanted}"))
+                .hint("remove the image and get it again"));
+        }
+        let lock = self.lock_shared()?;
+        // Not for an image that was removed meanwhile.
+        if self.find(&image.id)?.is_some() {
+            ingest::place(&layer.path, &self.layer(&wanted))?;
+        }
+        drop(lock);
+        ingest.finish()
+    }
+
+    /// The image that `wanted` means, if there is one. The caller holds the lock.
+    pub(crate) fn find(&self, wanted: &str) -> Result<Option<Image>> {
+        let index = self.index()?;
+        if let Ok(name) = name::for_tagging(wanted) {
+            let named = index.manifests().iter().find(|d| name_of(d) == Some(&name));
+            if let Some(descriptor) = named {
+                return self.load(descriptor).map(Some);
+            }
+        }
+        let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        if digits.is_empty() || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(None);
+        }
+        let mut found: Option<Image> = None;
+        for descriptor in index.manifests() {
+            let image = self.load(descriptor)?;
+            let fits = image.id["sha256:".len()..].starts_with(digits);
+            match &found {
+                Some(other) if fits && other.id != image.id => {
+                    return Err(Error::new(format!("multiple IDs found with provided prefix: {wanted}")));
+                }
+                None if fits => found = Some(image),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// An image from its place in the index.
+    pub(crate) fn load(&self, descriptor: &Descriptor) -> Result<Image> {
+        if *descriptor.media_type() == MediaType::ImageIndex {
+            return Err(Error::new("an image for several platforms, none of which was chosen"));
+        }
+        let manifest: ImageManifest = self.json(descriptor)?;
+        let config: ImageConfiguration = self.json(manifest.config())?;
+        let diff_ids = config.rootfs().diff_ids();
+        if diff_ids.len() != manifest.layers().len() {
+            return Err(Error::new("an image whose configuration has other layers than its manifest"));
+        }
+        let layer = |id: &String| Ok(self.layer(&digest::parse(id)?));
+        let layers = diff_ids.iter().rev().map(layer).collect::<Result<_>>()?;
+        Ok(Image {
+            name: name_of(descriptor).map(str::to_owned),
+            id: manifest.config().digest().to_string(),
+            config,
+            layers,
+            manifest,
+        })
+    }
+
+    /// A small blob, checked and parsed.
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, blob: &Descriptor) -> Result<T> {
+        let path = self.blob(blob.digest())?;
+        let bytes = read(&path)?;
+        if digest::of(&bytes) != *blob.digest() {
+            return Err(Error::new(format!("{path:?} is damaged: its digest is another"))
+                .hint("remove the image and get it again"));
+        }
+        parse(&path, &bytes)
+    }
+
+    pub(crate) fn index(&self) -> Result<ImageIndex> {
+        let path = self.index_file();
+        parse(&path, &read(&path)?)
+    }
+
+    /// The caller holds the lock.
+    pub(crate) fn write_index(&self, ingest: &Ingest, index: &ImageIndex) -> Result<()> {
+        self.replace(ingest, "index.json", &to_json(index)?)
+    }
+
+    fn replace(&self, ingest: &Ingest, name: &str, bytes: &[u8]) -> Result<()> {
+        let blob = ingest.blob(name, |to| to.write_all(bytes).call(|| format!("write({name})")))?;
+        ingest::place(&blob.path, &self.images_dir().join(name))
+    }
+
+    /// Nothing else changes what is in place while this is held.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let file = self.lock_file()?;
+        file.lock().call(|| "flock(images.lock, LOCK_EX)")?;
+        Ok(file)
+    }
+
+    /// Nothing that is in place goes while this is held.
+    pub(crate) fn lock_shared(&self) -> Result<File> {
+        let file = self.lock_file()?;
+        file.lock_shared().call(|| "flock(images.lock, LOCK_SH)")?;
+        Ok(file)
+    }
+
+    fn lock_file(&self) -> Result<File> {
+        let path = self.root.join("images.lock");
+        let mut options = File::options();
+        let options = options.create(true).truncate(false).write(true);
+        options.open(&path).call(|| format!("open({path:?})"))
+    }
+
+    /// The OCI image layout: what skopeo reads as `oci:DIR:NAME`.
+    pub fn images_dir(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    fn index_file(&self) -> PathBuf {
+        self.images_dir().join("index.json")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.images_dir().join("blobs/sha256")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> Result<PathBuf> {
+        Ok(self.blobs().join(ingest::hex(&digest::parse(&digest.to_string())?)))
+    }
+
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.layers().join(ingest::hex(diff_id))
+    }
+
+    pub(crate) fn ingest(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+}
+
+/// The name that an entry of the index gives.
+pub(crate) fn name_of(descriptor: &Descriptor) -> Option<&str> {
+    let annotations = descriptor.annotations().as_ref()?;
+    annotations.get(ANNOTATION_REF_NAME).map(String::as_str)
+}
+
+/// The same entry by another name, or by none.
+pub(crate) fn renamed(mut descriptor: Descriptor, name: Option<&str>) -> Descriptor {
+    let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+    annotations.remove(ANNOTATION_REF_NAME);
+    annotations.extend(name.map(|name| (ANNOTATION_REF_NAME.to_owned(), name.to_owned())));
+    descriptor.set_annotations(Some(annotations).filter(|all| !all.is_empty()));
+    descriptor
+}
+
+/// The same value always gives the same bytes: `Value` keeps its keys in order.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let value: serde_json::Result<Value> = serde_json::to_value(value);
+    value.and_then(|value| serde_json::to_vec(&value)).map_err(|e| Error::new(e.to_string()))
+}
+
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).call(|| format!("fsync({path:?})"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::new(format!("{path:?} is missing from the store")),
+        _ => crate::moving(&format!("open({path:?})"), error),
+    })?;
+    file.take(LARGEST).read_to_end(&mut bytes).call(|| format!("read({path:?})"))?;
+    Ok(bytes)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::new(format!("{path:?}: {error}")))
+}

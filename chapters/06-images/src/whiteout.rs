@@ -1,0 +1,84 @@
+//! What a layer takes away.
+//!
+//! A layer is an archive, and an archive can only add. So a file named `.wh.NAME`
+//! says that NAME of the layers below is gone, and `.wh..wh..opq` that nothing of
+//! its directory shows through. overlayfs says the same in its own way: by a
+//! character device 0:0 in the place of NAME, and by an attribute of the directory.
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use ch01_clone::{Context, Error, Result};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mknodat};
+use rustix::fs::{XattrFlags, fsetxattr};
+
+/// What the name of an entry means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meaning<'a> {
+    /// What it says.
+    Itself,
+    /// This name is gone.
+    Gone(&'a OsStr),
+    /// Nothing of the layers below shows in this directory.
+    Opaque,
+    /// Notes of an older file system, to be left out.
+    Nothing,
+}
+
+/// What `name`, the last of a path, means.
+pub fn meaning(name: &OsStr) -> Result<Meaning<'_>> {
+    let Some(rest) = name.as_bytes().strip_prefix(b".wh.") else { return Ok(Meaning::Itself) };
+    match rest {
+        b".wh..opq" => Ok(Meaning::Opaque),
+        _ if rest.starts_with(b".wh.") => Ok(Meaning::Nothing),
+        b"" | b"." | b".." => Err(Error::new("a whiteout of what has no name")),
+        _ => Ok(Meaning::Gone(OsStr::from_bytes(rest))),
+    }
+}
+
+/// Puts overlayfs's whiteout at `name`.
+pub fn make(parent: impl AsFd, name: &OsStr) -> nix::Result<()> {
+    // The one device that the root of a user namespace may make, too.
+    mknodat(parent, name, SFlag::S_IFCHR, Mode::empty(), 0)
+}
+
+/// What is at `name`, without following it; `None` if nothing is.
+pub fn look(parent: impl AsFd, name: &OsStr) -> Result<Option<FileStat>> {
+    match fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(Errno::ENOENT) => Ok(None),
+        done => done.call(|| format!("fstatat({name:?})")).map(Some),
+    }
+}
+
+/// Whether this is overlayfs's whiteout.
+pub fn is(stat: &FileStat) -> bool {
+    kind(stat) == SFlag::S_IFCHR && stat.st_rdev == 0
+}
+
+/// The type bits of a mode.
+pub(crate) fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}
+
+/// Makes a directory opaque. In a user namespace overlayfs looks at `user.*`
+/// attributes (mount option `userxattr`): those of `trusted.*` take privileges.
+pub fn make_opaque(dir: impl AsFd, in_user_namespace: bool) -> Result<()> {
+    let name = if in_user_namespace { "user.overlay.opaque" } else { "trusted.overlay.opaque" };
+    fsetxattr(dir, name, b"y", XattrFlags::empty())
+        .map_err(std::io::Error::from)
+        .call(|| format!("fsetxattr({name})"))
+        .map_err(|error| match error.errno {
+            Some(Errno::EOPNOTSUPP) => {
+                error.hint("the file system under --root keeps no extended attributes")
+            }
+            _ => error,
+        })
+}
+
+/// Attributes by which overlayfs would be told what only whiteouts may tell it.
+pub fn is_private_attribute(name: &OsStr) -> bool {
+    [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|p| name.as_bytes().starts_with(p))
+}

@@ -1,0 +1,70 @@
+//! What Dockster does, one file a noun. The truth is on disk, below one root.
+
+pub mod containers;
+pub mod images;
+mod names;
+mod spec;
+mod teardown;
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use ch01_clone::{Context, Result};
+use ch06_images::Store;
+use sha2::{Digest, Sha256};
+
+use crate::rootless;
+
+/// Where everything is kept unless `--root` or DOCKSTER_ROOT says otherwise.
+pub fn default_root() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/".into()));
+    match rootless::inside() || rootless::needed() {
+        true => std::env::var_os("XDG_DATA_HOME")
+            .map_or_else(|| home().join(".local/share"), PathBuf::from)
+            .join("dockster"),
+        false => "/var/lib/dockster".into(),
+    }
+}
+
+/// The engine: all state lies below its root, and all names follow from it.
+pub struct Engine {
+    root: PathBuf,
+    store: Store,
+}
+
+impl Engine {
+    /// The engine with this root, which is made if it is missing.
+    pub fn open(root: &Path) -> Result<Self> {
+        let mut dirs = DirBuilder::new();
+        dirs.recursive(true).mode(0o700);
+        for dir in [root, &root.join("containers"), &root.join("names")] {
+            dirs.create(dir).call(|| format!("mkdir({dir:?})"))?;
+        }
+        let root = root.canonicalize().call(|| format!("realpath({root:?})"))?;
+        let store = Store::open(&root)?;
+        Ok(Self { root, store })
+    }
+
+    /// The images.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The directory of a container.
+    fn container(&self, id: &str) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+
+    /// The cgroup that holds those of our containers; another root has another one.
+    fn cgroup_parent(&self) -> String {
+        match self.root.as_path() == Path::new("/var/lib/dockster") {
+            true => "dockster".to_owned(),
+            false => {
+                let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
+                let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("dockster-{hex}")
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From an image and what the user asked for to an OCI configuration.
+
+use std::path::PathBuf;
+
+use ch01_clone::{Context, Error, IdMaps, Result};
+use ch02_chroot::mask::{MASKED, READ_ONLY};
+use ch02_chroot::{Mount, Root, devices};
+use ch03_cgroups::limits::Limits;
+use ch05_lifecycle::mounts::describe;
+use ch06_images::{Identity, Image, identity};
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+
+use super::containers::RunOptions;
+
+/// The search path where neither image nor user names one; docker's.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The configuration of a new container.
+pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> Result<Spec> {
+    let config = image.config.config().clone().unwrap_or_default();
+    let user = user(image, options.user.as_deref().or(config.user().as_deref()).unwrap_or(""))?;
+    let hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
+    let workdir = options.workdir.clone().or(config.working_dir().as_ref().map(PathBuf::from));
+    let cwd = workdir.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| "/".into());
+    if !cwd.is_absolute() {
+        return Err(Error::new(format!("the working directory {cwd:?} is invalid, it needs to be an absolute path")));
+    }
+    let env = environment(options, config.env().as_deref().unwrap_or_default(), &hostname, &user.home);
+    let namespaces = ["mount", "pid", "uts", "ipc", "network", "cgroup"];
+    let namespaces = namespaces.map(|kind| json!({ "type": kind }));
+    let spec = json!({
+        "ociVersion": "1.2.0",
+        "root": { "path": "merged", "readonly": options.read_only },
+        "hostname": hostname,
+        "process": {
+            "terminal": options.terminal,
+            "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups },
+            "args": args,
+            "env": env,
+            "cwd": cwd,
+        },
+        "mounts": mounts(options)?,
+        "linux": {
+            "namespaces": namespaces,
+            "resources": resources(&options.limits),
+            "maskedPaths": MASKED,
+            "readonlyPaths": READ_ONLY,
+        },
+    });
+    serde_json::from_value(spec).map_err(|error| Error::new(format!("config.json: {error}")))
+}
+
+/// Who it runs as, by the image's own /etc/passwd and /etc/group: those of the
+/// topmost layer that has them.
+fn user(image: &Image, user: &str) -> Result<Identity> {
+    for layer in &image.layers {
+        let root = Root::open(layer)?;
+        if root.handle("etc/passwd").is_ok() {
+            return identity(&root, user);
+        }
+    }
+    let top = image.layers.first().ok_or_else(|| Error::new("an image without layers"))?;
+    identity(&Root::open(top)?, user)
+}
+
+/// What runs: the image's entry point, and the user's words or the image's own.
+pub fn command(options: &RunOptions, image: &Image) -> Result<Vec<String>> {
+    let config = image.config.config().clone().unwrap_or_default();
+    let mut args = config.entrypoint().clone().unwrap_or_default();
+    match options.command.is_empty() {
+        true => args.extend(config.cmd().clone().unwrap_or_default()),
+        false => args.extend(options.command.iter().cloned()),
+    }
+    match args.first() {
+        Some(program) if !program.is_empty() => Ok(args),
+        _ => Err(Error::new("No command specified").hint("name one after the image: `dockster run IMAGE sh`")),
+    }
+}
+
+/// The defaults, then the image's, then the user's; a later one replaces an earlier one.
+fn environment(options: &RunOptions, image: &[String], hostname: &str, home: &str) -> Vec<String> {
+    let mut all: Vec<String> = vec![PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={home}")];
+    all.extend(options.terminal.then(|| "TERM=xterm".to_owned()));
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    for variable in image.iter().chain(&options.env) {
+        all.retain(|earlier| name(earlier) != name(variable));
+        all.push(variable.clone());
+    }
+    all
+}
+
+fn mounts(options: &RunOptions) -> Result<Vec<oci_spec::runtime::Mount>> {
+    let mut mounts = devices::default_mounts(&IdMaps::current()?);
+    for volume in &options.volumes {
+        mounts.push(with_source(volume)?.clone());
+    }
+    mounts.extend(options.tmpfs.iter().cloned());
+    Ok(mounts.iter().map(describe).collect())
+}
+
+/// As docker, a directory that is to be bound and is missing is made.
+fn with_source(volume: &Mount) -> Result<&Mount> {
+    if let ch02_chroot::Source::Bind(path) = &volume.source {
+        if !path.is_absolute() {
+            return Err(Error::new(format!("{path:?}: the source of a volume is an absolute path"))
+                .hint("volumes that have a name come with a later chapter"));
+        }
+        if !path.exists() {
+            std::fs::create_dir_all(path).call(|| format!("mkdir({path:?})"))?;
+        }
+    }
+    Ok(volume)
+}
+
+fn resources(limits: &Limits) -> Value {
+    json!({
+        "memory": {
+            "limit": limits.memory,
+            // As docker: as much swap as memory. The specification counts both together.
+            "swap": limits.memory_swap.or(limits.memory.map(|bytes| bytes.saturating_mul(2))),
+            "reservation": limits.memory_reservation,
+        },
+        "cpu": {
+            "quota": limits.cpu_quota,
+            "period": limits.cpu_period,
+            "shares": limits.cpu_shares,
+            "cpus": limits.cpuset_cpus,
+            "mems": limits.cpuset_mems,
+        },
+        "pids": limits.pids.map(|limit| json!({ "limit": limit })),
+    })
+}

@@ -1,0 +1,58 @@
+//! For an ordinary user: become root in a user namespace of one's own.
+//!
+//! The program starts itself once more in there, and from then on runs as it
+//! does for root. Only what the kernel keeps from such a root differs, and the
+//! chapters know that.
+
+use std::ffi::OsString;
+use std::os::unix::process::parent_id;
+
+use ch01_clone::{IdMaps, Namespace, Namespaces, Plan, Program, Result, Signals};
+use nix::unistd::geteuid;
+
+/// Set in the inner program's environment.
+const INSIDE: &str = "DOCKSTER_ROOTLESS";
+
+/// Whether this is the inner program of an ordinary user's.
+pub fn inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// A process that still sees the machine as the user does: for comparison.
+pub fn witness() -> i32 {
+    match inside() {
+        true => parent_id() as i32,
+        false => std::process::id() as i32,
+    }
+}
+
+/// Whether the program has to enter before it can do its work.
+pub fn needed() -> bool {
+    !geteuid().is_root() && !inside()
+}
+
+/// Runs this program again inside, with the same arguments; returns its exit status.
+pub fn enter() -> Result<u8> {
+    let args = std::env::args_os();
+    let mut env: Vec<OsString> = std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        })
+        .collect();
+    env.push(format!("{INSIDE}=1").into());
+    env.push(crate::portrait::testimony().into());
+    let exe = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+    let mut program = Program::new(std::iter::once(exe.into_os_string()).chain(args.skip(1)), env)?;
+    program.dies_with_parent = true;
+    let plan = Plan {
+        namespaces: Namespaces::of([Namespace::User, Namespace::Mount]),
+        ids: Some(IdMaps::best()),
+        cgroup: None,
+    };
+    let signals = Signals::catch()?;
+    let child = plan.spawn(|gate| program.find()?.exec(gate))?;
+    let (child, _) = child.start()?;
+    Ok(child.wait_forwarding(signals)?.code())
+}

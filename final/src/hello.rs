@@ -32,8 +32,8 @@ pub fn main() -> ExitCode {
 fn greeting(pid: u32, uid: u32) -> String {
     let who = if uid == 0 { "root".to_owned() } else { format!("user {uid}") };
     format!(
-        "Hello from inside! I am process {pid} and {who}, as far as I can see. Above\n\
-         you see us both: what I see on the left, what your machine sees on the right.\n\
+        "Hello from inside! In here I am process {pid} and {who}. Above are both\n\
+         views of me: mine on the left, that of your machine on the right.\n\
          \n\
          Three things to try next:\n\
          \x20 dockster run --explain hello            every step that made me, and why\n\
@@ -69,7 +69,9 @@ fn facts() -> Vec<(&'static str, String)> {
 
 /// Makes the image's root directory in `into`, from the program that is running.
 pub fn tree(into: &Path) -> Result<()> {
-    for (name, mode) in [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("etc", 0o755), ("tmp", 0o1777)] {
+    for (name, mode) in
+        [("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("etc", 0o755), ("tmp", 0o1777)]
+    {
         let dir = into.join(name);
         directory(&dir)?;
         permit(&dir, mode)?;
@@ -91,13 +93,16 @@ fn libraries(program: &Path, loader: &Path, into: &Path) -> Result<()> {
     let maps = fs::read_to_string("/proc/self/maps").call(|| "read(/proc/self/maps)")?;
     let places = directories(&maps);
     let mut needed = Elf::read(program)?.needed;
-    let mut done: BTreeSet<String> = loader.file_name().map(|name| name.to_string_lossy().into()).into_iter().collect();
+    let mut done: BTreeSet<String> =
+        loader.file_name().map(|name| name.to_string_lossy().into()).into_iter().collect();
     while let Some(name) = needed.pop() {
         if !done.insert(name.clone()) {
             continue;
         }
         let library = places.iter().map(|dir| dir.join(&name)).find(|path| path.exists());
-        let library = library.ok_or_else(|| Error::new(format!("the library {name} is not where this program's others are")))?;
+        let library = library.ok_or_else(|| {
+            Error::new(format!("the library {name} is not where this program's others are"))
+        })?;
         copy(&library, &inside(into, &library))?;
         needed.extend(Elf::read(&library)?.needed);
     }
@@ -128,7 +133,8 @@ fn directory(path: &Path) -> Result<()> {
 
 /// Modes as they shall be, whatever the caller's umask.
 fn permit(path: &Path, mode: u32) -> Result<()> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).call(|| format!("chmod({path:?}, {mode:o})"))
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .call(|| format!("chmod({path:?}, {mode:o})"))
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 //! process is number 1 in there and 48213 out here, root in there and you out here.
 //! So it works for any image, and at any step on the way.
 //!
-//! `read` finds what the rows say about the process, `share` about its part of
-//! the machine, `frame` draws them.
+//! `read` finds what the rows say about the process, `rights` what it may do,
+//! `share` its part of the machine; `frame` draws them.
 
 mod frame;
 mod read;
+mod rights;
 mod share;
 
 use std::io::{self, Write};
@@ -91,7 +92,9 @@ impl Portrait {
         let changed = |row: &Row| before.is_some_and(|before| !before.rows.contains(row));
         match style.plain {
             true => frame::plain(&self.rows, changed),
-            false => frame::boxed(&self.rows, changed, before.is_some(), self.own_root, style.color),
+            false => {
+                frame::boxed(&self.rows, changed, before.is_some(), self.own_root, style.color)
+            }
         }
     }
 }
@@ -123,7 +126,8 @@ pub fn onlooker(about: About, style: Style, always_at: Option<&'static str>) -> 
 /// process that leaves them. From a user namespace one cannot look up them who
 /// are outside of it (`stat(/proc/PPID/ns/user)` is EACCES): so it takes this along.
 pub fn testimony() -> String {
-    let inode = |kind: Namespace| kind.of("self").ok().map(|inode| format!("{}:{inode}", kind.file()));
+    let inode =
+        |kind: Namespace| kind.of("self").ok().map(|inode| format!("{}:{inode}", kind.file()));
     let all: Vec<_> = Namespace::ALL.into_iter().filter_map(inode).collect();
     format!("{}={}", read::TESTIMONY, all.join(","))
 }

@@ -32,7 +32,11 @@ fn attacks() -> Vec<(&'static str, Archive, Option<&'static str>)> {
         ("a link ..", new().link("..", "x"), out),
         ("an absolute name", new().file("/outside/marker", "inside"), None),
         ("a hard link out", new().hard_link("x", "../outside/marker").file("x", "bad"), out),
-        ("a hard link to an absolute name", new().hard_link("x", "/outside/marker"), Some("ENOENT")),
+        (
+            "a hard link to an absolute name",
+            new().hard_link("x", "/outside/marker"),
+            Some("ENOENT"),
+        ),
         (
             "a hard link through a link",
             new().link("l", "../outside").hard_link("x", "l/marker").file("x", "bad"),
@@ -45,28 +49,71 @@ fn attacks() -> Vec<(&'static str, Archive, Option<&'static str>)> {
         ),
         ("a hard link to the root", new().hard_link("x", "."), Some("root")),
         ("a file over a link", new().link("l", "../outside/marker").file("l", "harmless"), None),
-        ("a file through a link", new().link("l", "../outside").file("l/marker", "bad"), Some("ENOTDIR")),
-        ("a file through a link that leads in", new().dir("outside").link("l", "/outside").file("l/marker", "ok"), None),
-        ("a file through two links", new().link("a", "..").link("b", "a/outside").file("b/marker", "bad"), Some("ENOTDIR")),
-        ("a file through a link to /proc", new().link("l", "/proc/self/cwd").file("l/marker", "bad"), Some("ENOTDIR")),
         (
-            "chmod through a link",
-            new().link("l", "../outside/marker").entry("l", EntryType::Directory, "", b"", |h| h.set_mode(0o777)),
+            "a file through a link",
+            new().link("l", "../outside").file("l/marker", "bad"),
+            Some("ENOTDIR"),
+        ),
+        (
+            "a file through a link that leads in",
+            new().dir("outside").link("l", "/outside").file("l/marker", "ok"),
             None,
         ),
-        ("a directory over a link", new().link("l", "../outside").dir("l").file("l/marker", "ok"), None),
-        ("the root as a link", new().link("./", "../outside").file("marker", "bad"), Some("can only be a directory")),
+        (
+            "a file through two links",
+            new().link("a", "..").link("b", "a/outside").file("b/marker", "bad"),
+            Some("ENOTDIR"),
+        ),
+        (
+            "a file through a link to /proc",
+            new().link("l", "/proc/self/cwd").file("l/marker", "bad"),
+            Some("ENOTDIR"),
+        ),
+        (
+            "chmod through a link",
+            new()
+                .link("l", "../outside/marker")
+                .entry("l", EntryType::Directory, "", b"", |h| h.set_mode(0o777)),
+            None,
+        ),
+        (
+            "a directory over a link",
+            new().link("l", "../outside").dir("l").file("l/marker", "ok"),
+            None,
+        ),
+        (
+            "the root as a link",
+            new().link("./", "../outside").file("marker", "bad"),
+            Some("can only be a directory"),
+        ),
         ("the root as a file", new().file(".", "x"), Some("can only be a directory")),
-        ("a device in place of the root", new().device("/", EntryType::Char, 1, 3), Some("can only be a directory")),
+        (
+            "a device in place of the root",
+            new().device("/", EntryType::Char, 1, 3),
+            Some("can only be a directory"),
+        ),
         ("a whiteout of ..", new().file(".wh...", ""), Some("no name")),
         ("a whiteout of .", new().file(".wh..", ""), Some("no name")),
         ("a whiteout of nothing", new().file(".wh.", ""), Some("no name")),
-        ("a whiteout through a link", new().link("l", "../outside").file("l/.wh.marker", ""), Some("ENOTDIR")),
-        ("opaque through a link", new().link("l", "../outside").file("l/.wh..wh..opq", ""), Some("ENOTDIR")),
+        (
+            "a whiteout through a link",
+            new().link("l", "../outside").file("l/.wh.marker", ""),
+            Some("ENOTDIR"),
+        ),
+        (
+            "opaque through a link",
+            new().link("l", "../outside").file("l/.wh..wh..opq", ""),
+            Some("ENOTDIR"),
+        ),
         ("a whiteout as a parent", new().file(".wh.x/file", ""), None),
         (
             "overlayfs's own attributes",
-            new().records(&[("SCHILY.xattr.trusted.overlay.redirect", b"/../../outside"), ("SCHILY.xattr.user.overlay.redirect", b"/x")]).dir("d"),
+            new()
+                .records(&[
+                    ("SCHILY.xattr.trusted.overlay.redirect", b"/../../outside"),
+                    ("SCHILY.xattr.user.overlay.redirect", b"/x"),
+                ])
+                .dir("d"),
             None,
         ),
         (
@@ -74,34 +121,78 @@ fn attacks() -> Vec<(&'static str, Archive, Option<&'static str>)> {
             new().records(&[("SCHILY.xattr.user.bad", b"1")]).link("l", "../outside/marker"),
             None,
         ),
-        ("an unknown type", new().entry("x", EntryType::new(b'Z'), "", b"", |_| {}), Some("unknown type")),
-        ("a name with a zero byte", new().records(&[("path", b"a\0b")]).file("x", ""), Some("zero byte")),
-        ("an id that is none", new().records(&[("uid", b"4294967295")]).file("x", ""), Some("no id")),
+        (
+            "an unknown type",
+            new().entry("x", EntryType::new(b'Z'), "", b"", |_| {}),
+            Some("unknown type"),
+        ),
+        (
+            "a name with a zero byte",
+            new().records(&[("path", b"a\0b")]).file("x", ""),
+            Some("zero byte"),
+        ),
+        (
+            "an id that is none",
+            new().records(&[("uid", b"4294967295")]).file("x", ""),
+            Some("no id"),
+        ),
         ("an id that is text", new().records(&[("gid", b"root")]).file("x", ""), Some("no number")),
-        ("a name that is too long", new().records(&[("path", &[b'n'; 300])]).file("x", ""), Some("ENAMETOOLONG")),
-        ("garbled records", new().entry("r", EntryType::XHeader, "", b"99 path=x\n", |_| {}).file("x", ""), Some("garbled")),
-        ("records without end", new().entry("r", EntryType::XHeader, "", b"", |h| h.set_size(1 << 40)), Some("bytes")),
-        ("a long name without end", new().entry("r", EntryType::GNULongName, "", b"", |h| h.set_size(1 << 40)), Some("bytes")),
-        ("an impossible size", new().records(&[("size", b"18446744073709551615")]).file("x", ""), Some("impossible")),
+        (
+            "a name that is too long",
+            new().records(&[("path", &[b'n'; 300])]).file("x", ""),
+            Some("ENAMETOOLONG"),
+        ),
+        (
+            "garbled records",
+            new().entry("r", EntryType::XHeader, "", b"99 path=x\n", |_| {}).file("x", ""),
+            Some("garbled"),
+        ),
+        (
+            "records without end",
+            new().entry("r", EntryType::XHeader, "", b"", |h| h.set_size(1 << 40)),
+            Some("bytes"),
+        ),
+        (
+            "a long name without end",
+            new().entry("r", EntryType::GNULongName, "", b"", |h| h.set_size(1 << 40)),
+            Some("bytes"),
+        ),
+        (
+            "an impossible size",
+            new().records(&[("size", b"18446744073709551615")]).file("x", ""),
+            Some("impossible"),
+        ),
         (
             "overlapping pieces",
-            new().records(&[("GNU.sparse.size", b"10"), ("GNU.sparse.map", b"0,3,1,3")]).file("x", "abcdef"),
+            new()
+                .records(&[("GNU.sparse.size", b"10"), ("GNU.sparse.map", b"0,3,1,3")])
+                .file("x", "abcdef"),
             Some("overlap"),
         ),
         (
             "pieces outside the file",
-            new().records(&[("GNU.sparse.size", b"4"), ("GNU.sparse.map", b"0,6")]).file("x", "abcdef"),
+            new()
+                .records(&[("GNU.sparse.size", b"4"), ("GNU.sparse.map", b"0,6")])
+                .file("x", "abcdef"),
             Some("not its data"),
         ),
         (
             "a file of 8 EiB",
-            new().records(&[("GNU.sparse.size", b"9223372036854775807"), ("GNU.sparse.map", b"0,0")]).file("x", ""),
+            new()
+                .records(&[("GNU.sparse.size", b"9223372036854775807"), ("GNU.sparse.map", b"0,0")])
+                .file("x", ""),
             Some("ftruncate"),
         ),
         (
             // What one reader takes for data is a header to another.
             "a size that is said twice",
-            new().records(&[("size", b"1024")]).entry("outer", EntryType::Regular, "", &Archive::new().file("../outside/marker", "bad").done()[..1024], |h| h.set_size(0)),
+            new().records(&[("size", b"1024")]).entry(
+                "outer",
+                EntryType::Regular,
+                "",
+                &Archive::new().file("../outside/marker", "bad").done()[..1024],
+                |h| h.set_size(0),
+            ),
             None,
         ),
     ]
@@ -135,7 +226,9 @@ fn garbage() -> Result<(), Failed> {
 fn cut() -> Result<(), Failed> {
     let place = Place::new();
     let whole = Archive::new().file("a", &"x".repeat(5000)).file("b", "x").done();
-    for (length, error) in [(100, "header"), (600, "middle of a file"), (512 + 5000, "middle of a file")] {
+    for (length, error) in
+        [(100, "header"), (600, "middle of a file"), (512 + 5000, "middle of a file")]
+    {
         let said = place.apply(&whole[..length])?.expect_err("it is cut");
         assert!(said.contains(error), "{length}: {said}");
     }

@@ -15,12 +15,7 @@ fn main() {
     if args.next().is_some_and(|first| first == "helper") {
         return tools::helper(args.collect());
     }
-    let all = [
-        layers::trials(),
-        hostile::trials(),
-        limits::trials(),
-        imports::trials(),
-        users::trials(),
-    ];
+    let all =
+        [layers::trials(), hostile::trials(), limits::trials(), imports::trials(), users::trials()];
     dockster_tests::run(all.into_iter().flatten().collect())
 }

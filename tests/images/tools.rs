@@ -181,7 +181,8 @@ impl Archive {
 pub fn helper(args: Vec<OsString>) {
     let text = |n: usize| args.get(n).and_then(|arg| arg.to_str()).unwrap_or("");
     let path = |n: usize| Path::new(args.get(n).expect("a path"));
-    let limits = |n: usize| Limits { bytes: text(n).parse().ok(), entries: text(n + 1).parse().ok() };
+    let limits =
+        |n: usize| Limits { bytes: text(n).parse().ok(), entries: text(n + 1).parse().ok() };
     let mut out = String::new();
     let done = match text(0) {
         "apply" => Root::open(path(1))
@@ -275,11 +276,8 @@ fn list_into(top: &Path, path: &Path, out: &mut String) {
     let (seconds, nanos) = (stat.mtime(), stat.mtime_nsec());
     let (mode, uid, gid) = (stat.mode() & 0o7777, stat.uid(), stat.gid());
     let attributes = attributes(&full);
-    writeln!(
-        out,
-        "{path:?} {mode:o} {uid}:{gid} {names} {seconds}.{nanos:09} {what}{attributes}"
-    )
-    .expect("into memory");
+    writeln!(out, "{path:?} {mode:o} {uid}:{gid} {names} {seconds}.{nanos:09} {what}{attributes}")
+        .expect("into memory");
     if kind.is_dir() {
         let entries = fs::read_dir(&full).expect("readdir");
         let mut names: Vec<_> = entries.map(|entry| entry.expect("readdir").file_name()).collect();
@@ -291,7 +289,8 @@ fn list_into(top: &Path, path: &Path, out: &mut String) {
 fn attributes(path: &Path) -> String {
     let mut list = vec![0; 1 << 16];
     let length = rustix::fs::llistxattr(path, &mut list[..]).unwrap_or(0);
-    let mut names: Vec<&[u8]> = list[..length].split(|&b| b == 0).filter(|n| !n.is_empty()).collect();
+    let mut names: Vec<&[u8]> =
+        list[..length].split(|&b| b == 0).filter(|n| !n.is_empty()).collect();
     names.sort_unstable();
     let mut all = String::new();
     for name in names {

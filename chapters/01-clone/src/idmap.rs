@@ -49,8 +49,8 @@ impl IdMaps {
     /// /etc/subuid and /etc/subgid grant me. `None` without a grant.
     pub fn ranges() -> Option<Self> {
         let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-        let root = geteuid().is_root();
-        if !root && !(in_path("newuidmap") && in_path("newgidmap")) {
+        let helpers = || in_path("newuidmap") && in_path("newgidmap");
+        if !geteuid().is_root() && !helpers() {
             return None;
         }
         let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);

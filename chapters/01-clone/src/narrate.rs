@@ -102,7 +102,9 @@ impl Narrator {
         let page = format!("book: {chapter}#{}", step.name);
         let gap = WIDTH.saturating_sub(title.len() + page.len()).max(1);
         let mut text = format!("{bold}{title}{off}{:gap$}{dim}{page}{off}\n", "");
-        for line in fill(&step.why, WIDTH - 4) {
+        // What was said once need not be said of each mount.
+        let known = self.taken.iter().any(|(name, _)| *name == step.name);
+        for line in fill(&step.why, WIDTH - 4).iter().filter(|_| !known) {
             text += &format!("    {line}\n");
         }
         for line in fill(&step.call, WIDTH - 6) {
@@ -141,7 +143,7 @@ fn wait_for_enter(mut input: impl Read + AsFd) -> Result<()> {
             Err(errno) => return Err(Error::os("poll", errno)),
         }
         let entered = ready[0].any() == Some(true);
-        while let Some(signal) = signals.next()? {
+        while let Some(signal) = signals.receive()? {
             if signal.ends_us() {
                 return Err(Error::new("interrupted"));
             }
@@ -178,25 +180,34 @@ fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Breaks a text into lines of at most `width` characters, at spaces where there are any.
+/// Breaks a text into lines of at most `width` characters: at spaces, and where a
+/// word is longer than a line, after one of the signs that join its parts.
 pub fn fill(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
+    let mut used = 0;
     for word in text.split_whitespace() {
         let mut word: Vec<char> = word.chars().collect();
         loop {
-            let line = lines.last_mut().expect("there is always one");
-            let used = line.chars().count();
             let space = usize::from(used > 0);
+            let line = lines.last_mut().expect("there is always one");
             if used + space + word.len() <= width {
                 line.extend((space == 1).then_some(' '));
                 line.extend(&word);
+                used += space + word.len();
                 break;
             }
-            if used == 0 {
-                line.extend(word.drain(..width));
+            if word.len() > width && used + space < width {
+                line.extend((space == 1).then_some(' '));
+                let room = width - used - space;
+                let joint = word[..room].iter().rposition(|c| "|/,:".contains(*c)).map(|at| at + 1);
+                line.extend(word.drain(..joint.unwrap_or(if used == 0 { room } else { 0 })));
             }
             lines.push(String::new());
+            used = 0;
         }
+    }
+    for line in &mut lines {
+        line.truncate(line.trim_end().len());
     }
     lines
 }

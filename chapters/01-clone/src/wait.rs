@@ -184,7 +184,7 @@ impl Signals {
     }
 
     /// The next signal that came in, if one did.
-    pub fn next(&mut self) -> Result<Option<Received>> {
+    pub fn receive(&mut self) -> Result<Option<Received>> {
         let signal = self.fd.read_signal().call(|| "read(signalfd)")?;
         Ok(signal.map(Received))
     }
@@ -193,7 +193,7 @@ impl Signals {
     /// the terminal's driver sent already. Says whether the window was resized.
     pub fn forward(&mut self, child: &Child, shares_terminal: bool) -> Result<bool> {
         let mut resized = false;
-        while let Some(signal) = self.next()? {
+        while let Some(signal) = self.receive()? {
             if !(shares_terminal && signal.from_terminal()) {
                 child.signal(signal.number())?;
             }

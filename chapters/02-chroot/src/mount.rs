@@ -97,17 +97,17 @@ impl Mount {
 
     /// Makes it, and puts it in its place inside `root`.
     pub fn attach(&self, root: &Root) -> Result<()> {
-        let what = match &self.source {
-            Source::Bind(path) => path.display().to_string(),
-            Source::New { kind, .. } => kind.clone(),
+        let make = match &self.source {
+            Source::Bind(path) => format!("open_tree({path:?}, OPEN_TREE_CLONE)"),
+            Source::New { kind, .. } => format!("fsopen({kind:?}), fsmount()"),
         };
-        let target = self.target.display();
+        let target = &self.target;
         step!(
             "mount",
             "A file system, or a part of the host's, is made ready where nobody \
              can see it yet, and then attached inside the new root.",
             "cat /proc/PID/mountinfo",
-            "move_mount({what}, {target})",
+            "{make}, move_mount({target:?})",
             self.attach_now(root).map_err(|error| self.explain(error)),
         )
     }

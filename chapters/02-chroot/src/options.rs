@@ -14,10 +14,10 @@ use crate::rootfs::{Rootfs, Tree};
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Root file system")]
 pub struct RootfsArgs {
-    /// Bind a file or directory of the host: SOURCE:TARGET[:ro]
+    /// Bind a file or directory of the host: `SOURCE:TARGET[:ro]`
     #[arg(short = 'v', long = "volume", value_name = "BIND")]
     pub volumes: Vec<String>,
-    /// Mount an empty tmpfs: TARGET[:OPTIONS]
+    /// Mount an empty tmpfs: `TARGET[:OPTIONS]`
     #[arg(long, value_name = "TMPFS")]
     pub tmpfs: Vec<String>,
     /// Make / read-only

@@ -124,14 +124,20 @@ impl Tree {
                 "open_tree({path:?}, OPEN_TREE_CLONE), move_mount",
                 bind_over_itself(path),
             ),
-            Tree::Overlay { lowers, kept } => step!(
-                "rootfs",
-                "The layers lie over each other, an empty directory on top takes what \
-                 is written, and together they look like one tree.",
-                "grep overlay /proc/PID/mountinfo",
-                "mount(overlay, lowerdir={lowers:?}, upperdir={kept:?})",
-                overlay(lowers, kept.as_deref()),
-            ),
+            Tree::Overlay { lowers, kept } => {
+                let layers: Vec<_> = lowers.iter().map(|path| path.display().to_string()).collect();
+                let layers = layers.join(":");
+                let upper =
+                    kept.as_ref().map_or("a tmpfs".to_owned(), |kept| kept.display().to_string());
+                step!(
+                    "rootfs",
+                    "The layers lie over each other, an empty directory on top takes what \
+                     is written, and together they look like one tree.",
+                    "grep overlay /proc/PID/mountinfo",
+                    "mount(overlay, lowerdir={layers}, upperdir={upper}/upper)",
+                    overlay(lowers, kept.as_deref()),
+                )
+            }
         }
     }
 }

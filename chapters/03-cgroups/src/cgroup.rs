@@ -207,10 +207,7 @@ impl Cgroup {
              its files with it.",
             "find /sys/fs/cgroup -type d -mmin -1",
             "rmdir({dir})",
-            all_of([
-                remove_tree(&self.dir),
-                self.v1.as_ref().map_or(Ok(()), v1::Cgroup::remove),
-            ]),
+            all_of([remove_tree(&self.dir), self.v1.as_ref().map_or(Ok(()), v1::Cgroup::remove),]),
         )
     }
 

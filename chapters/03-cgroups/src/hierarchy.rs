@@ -99,7 +99,10 @@ impl Hierarchy {
 
     /// The sentence for who asks for limits and has nowhere to put them.
     fn not_delegated(&self) -> Error {
-        let error = Error::new(format!("no cgroup is delegated to us ({} is not ours)", self.own.display()));
+        let error = Error::new(format!(
+            "no cgroup is delegated to us ({} is not ours)",
+            self.own.display()
+        ));
         error.hint(match self.kind() {
             Kind::Unified => {
                 "run it as root, or with a cgroup of its own: systemd-run --user --scope -p Delegate=yes …; \

@@ -122,8 +122,12 @@ impl Limits {
             (_, Some(total)) if total < 0 => Ok(Some(-1)),
             (Some(memory), None) => Ok(Some(memory)),
             (None, None) => Ok(None),
-            (Some(memory), Some(total)) if (0..=total).contains(&memory) => Ok(Some(total - memory)),
-            _ => Err(Error::new("a limit for memory and swap together wants a limit for memory, and not a larger one")),
+            (Some(memory), Some(total)) if (0..=total).contains(&memory) => {
+                Ok(Some(total - memory))
+            }
+            _ => Err(Error::new(
+                "a limit for memory and swap together wants a limit for memory, and not a larger one",
+            )),
         }
     }
 
@@ -142,11 +146,13 @@ pub(crate) fn missing_or_refused(setting: &Setting, error: Error) -> Result<()> 
     match error.errno {
         Some(Errno::ENOENT) if setting.optional => Ok(()),
         Some(Errno::ENOENT) => {
-            Err(error.hint(format!("this kernel cannot limit {}: leave that limit out", setting.file)))
+            Err(error
+                .hint(format!("this kernel cannot limit {}: leave that limit out", setting.file)))
         }
         Some(Errno::EINVAL | Errno::ERANGE | Errno::ENODEV) => {
             let Setting { file, value, .. } = setting;
-            Err(error.hint(format!("the kernel does not take {value:?} for {file} on this machine")))
+            Err(error
+                .hint(format!("the kernel does not take {value:?} for {file} on this machine")))
         }
         _ => Err(error),
     }

@@ -52,7 +52,8 @@ fn main() -> ExitCode {
             return Err(again.exec().into());
         }
         Narration::from(cli.watch.clone()).begin(None);
-        let cgroup = hierarchy.cgroup("dockster-03", &format!("03-cgroups-{}", std::process::id()))?;
+        let cgroup =
+            hierarchy.cgroup("dockster-03", &format!("03-cgroups-{}", std::process::id()))?;
         cgroup.create(&limits)?;
         let status = start(cli, Some(&cgroup));
         report(&cgroup, &limits);

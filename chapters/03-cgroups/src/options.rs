@@ -95,18 +95,28 @@ impl LimitOptions {
         let least = |bytes: Option<u64>| bytes.is_some_and(|b| (1..LEAST_MEMORY).contains(&b));
         let memory = self.memory.filter(|&b| b != 0);
         if least(self.memory) {
-            return refuse("a memory limit under 6m is too small to start anything", "64m is plenty for a shell");
+            return refuse(
+                "a memory limit under 6m is too small to start anything",
+                "64m is plenty for a shell",
+            );
         }
         if least(self.memory_reservation) {
-            return refuse("a memory reservation under 6m is too small", "leave --memory-reservation out");
+            return refuse(
+                "a memory reservation under 6m is too small",
+                "leave --memory-reservation out",
+            );
         }
         if memory.is_some_and(|limit| self.memory_reservation.is_some_and(|r| r > limit)) {
-            return refuse("the memory reservation is larger than the memory limit", "reserve less, or raise --memory");
+            return refuse(
+                "the memory reservation is larger than the memory limit",
+                "reserve less, or raise --memory",
+            );
         }
         match (memory, self.memory_swap) {
-            (None, Some(total)) if total > 0 => {
-                refuse("--memory-swap is memory and swap together, and wants --memory beside it", "add --memory")
-            }
+            (None, Some(total)) if total > 0 => refuse(
+                "--memory-swap is memory and swap together, and wants --memory beside it",
+                "add --memory",
+            ),
             (Some(limit), Some(total)) if total > 0 && (total as u64) < limit => refuse(
                 "--memory-swap is memory and swap together, and must not be less than --memory",
                 "the same number means: no swap",
@@ -125,8 +135,10 @@ impl LimitOptions {
             .hint(format!("0.01 to {online} is possible")));
         }
         if self.cpu_quota.is_some_and(|quota| (1..1000).contains(&quota)) {
-            return Err(Error::new("a processor quota under 1000 microseconds is too small for the kernel")
-                .hint("--cpus 0.01 is the least"));
+            return Err(Error::new(
+                "a processor quota under 1000 microseconds is too small for the kernel",
+            )
+            .hint("--cpus 0.01 is the least"));
         }
         Ok(())
     }
@@ -166,7 +178,11 @@ fn device(
     if !found.file_type().is_block_device() {
         return Err(Error::new(format!("{path} is not a disk")).hint("lsblk lists them"));
     }
-    let mut limit = DeviceLimit { major: major(found.rdev()), minor: minor(found.rdev()), ..Default::default() };
+    let mut limit = DeviceLimit {
+        major: major(found.rdev()),
+        minor: minor(found.rdev()),
+        ..Default::default()
+    };
     set(&mut limit, parse(value)?);
     Ok(limit)
 }

@@ -29,7 +29,8 @@ const MARK: &str = "DOCKSTER_SCOPE";
 /// ```
 pub fn delegated_scope() -> Option<Command> {
     let manager = Path::new(&var_os("XDG_RUNTIME_DIR")?).join("systemd/private");
-    let installed = std::env::split_paths(&var_os("PATH")?).any(|dir| dir.join("systemd-run").exists());
+    let installed =
+        std::env::split_paths(&var_os("PATH")?).any(|dir| dir.join("systemd-run").exists());
     if var_os(MARK).is_some() || !installed || !manager.exists() {
         return None;
     }

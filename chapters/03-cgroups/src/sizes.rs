@@ -39,7 +39,8 @@ pub fn size(text: &str) -> Result<u64> {
     let bytes = match number.parse::<u64>() {
         Ok(whole) => whole.checked_mul(1 << shift),
         Err(_) => {
-            let value: f64 = number.parse().map_err(|_| refuse("the number is missing or malformed"))?;
+            let value: f64 =
+                number.parse().map_err(|_| refuse("the number is missing or malformed"))?;
             let bytes = value * (1u64 << shift) as f64;
             (bytes < i64::MAX as f64).then_some(bytes as u64)
         }

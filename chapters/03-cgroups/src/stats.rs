@@ -127,7 +127,8 @@ impl Pressure {
     /// `None` where the kernel does not keep them.
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>> {
         let file = |name| read_if_any(dir, name);
-        let (cpu, memory, io) = (file("cpu.pressure")?, file("memory.pressure")?, file("io.pressure")?);
+        let (cpu, memory, io) =
+            (file("cpu.pressure")?, file("memory.pressure")?, file("io.pressure")?);
         Ok(cpu.zip(memory).zip(io).map(|((cpu, memory), io)| Self {
             cpu: Stall::parse(&cpu),
             memory: Stall::parse(&memory),

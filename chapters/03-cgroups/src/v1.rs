@@ -166,7 +166,9 @@ impl Cgroup {
         }
         let total = match (limits.memory, limits.swap()?) {
             (_, None) => None,
-            (Some(memory), Some(swap)) if swap >= 0 && memory >= 0 => Some(memory.saturating_add(swap)),
+            (Some(memory), Some(swap)) if swap >= 0 && memory >= 0 => {
+                Some(memory.saturating_add(swap))
+            }
             _ => Some(-1),
         };
         let optional = limits.memory_swap.is_none() || limits.swap()?.is_none_or(|swap| swap <= 0);
@@ -181,9 +183,13 @@ impl Cgroup {
         if raising {
             set_total()?;
         }
-        self.set("memory.limit_in_bytes", memory.to_string()).map_err(|error| match error.errno {
-            Some(Errno::EBUSY) => error.hint("more than that is in use and cannot be reclaimed"),
-            _ => error,
+        self.set("memory.limit_in_bytes", memory.to_string()).map_err(|error| {
+            match error.errno {
+                Some(Errno::EBUSY) => {
+                    error.hint("more than that is in use and cannot be reclaimed")
+                }
+                _ => error,
+            }
         })?;
         if raising { Ok(()) } else { set_total() }
     }
@@ -192,8 +198,12 @@ impl Cgroup {
         if let Some(shares) = limits.cpu_shares {
             self.set("cpu.shares", shares.to_string())?;
         }
-        let period = || limits.cpu_period.map_or(Ok(()), |usec| self.set("cpu.cfs_period_us", usec.to_string()));
-        let quota = || limits.cpu_quota.map_or(Ok(()), |usec| self.set("cpu.cfs_quota_us", usec.to_string()));
+        let period = || {
+            limits.cpu_period.map_or(Ok(()), |usec| self.set("cpu.cfs_period_us", usec.to_string()))
+        };
+        let quota = || {
+            limits.cpu_quota.map_or(Ok(()), |usec| self.set("cpu.cfs_quota_us", usec.to_string()))
+        };
         // Half way, a new period with the old quota can be more than the parent has.
         match period() {
             Err(Error { errno: Some(Errno::EINVAL), .. }) if limits.cpu_quota.is_some() => {
@@ -233,7 +243,10 @@ impl Cgroup {
             }
             if Instant::now() > deadline {
                 self.thaw()?;
-                return Err(Error::new(format!("{dir:?} did not freeze within {} s", PATIENCE.as_secs())));
+                return Err(Error::new(format!(
+                    "{dir:?} did not freeze within {} s",
+                    PATIENCE.as_secs()
+                )));
             }
             sleep(Duration::from_millis(1));
         }
@@ -274,7 +287,10 @@ impl Cgroup {
         let limit = |name: &str| Ok::<_, Error>(count(name)?.filter(|&limit| limit < UNLIMITED));
         let cpu = file("cpu.stat")?;
         let memory = count("memory.usage_in_bytes")?.unwrap_or(0);
-        let io = self.first_of(["blkio.bfq.io_service_bytes_recursive", "blkio.throttle.io_service_bytes_recursive"])?;
+        let io = self.first_of([
+            "blkio.bfq.io_service_bytes_recursive",
+            "blkio.throttle.io_service_bytes_recursive",
+        ])?;
         Ok(Stats {
             memory,
             memory_inactive_file: value_of(&file("memory.stat")?, "total_inactive_file"),

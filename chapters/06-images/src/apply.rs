@@ -6,7 +6,7 @@
 //! nothing. What was in its place is removed first, never written through.
 //! Whatever an archive tries, there is no other way to the disk than this.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -166,11 +166,8 @@ impl Applier<'_> {
 
     fn file(&mut self, entry: &Entry, name: &OsStr, data: &mut Entries<impl Read>) -> Result<()> {
         self.space.take(entry.size)?;
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let file = self.make(name, "openat", |dir| openat(dir, name, flags, mode))?;
         let mut file = File::from(file);
@@ -240,7 +237,8 @@ impl Applier<'_> {
 
     fn device(&mut self, entry: &Entry, name: &OsStr, kind: SFlag) -> Result<()> {
         let number = if kind == SFlag::S_IFIFO { 0 } else { entry.device()? };
-        let made = self.make(name, "mknodat", |dir| mknodat(dir, name, kind, Mode::S_IRUSR, number));
+        let made =
+            self.make(name, "mknodat", |dir| mknodat(dir, name, kind, Mode::S_IRUSR, number));
         match made {
             Err(error) if error.errno == Some(Errno::EPERM) => {
                 self.summary.devices_skipped += 1;
@@ -267,7 +265,12 @@ impl Applier<'_> {
 
     /// Owner, mode, attributes and times of what can be opened. The order matters:
     /// a change of owner clears set-uid bits and capabilities.
-    fn inode(&mut self, entry: &Entry, name: &OsStr, fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
+    fn inode(
+        &mut self,
+        entry: &Entry,
+        name: &OsStr,
+        fd: std::os::fd::BorrowedFd<'_>,
+    ) -> Result<()> {
         self.own(entry, name)?;
         let mode = entry.mode()?;
         fchmod(fd, Mode::from_bits_truncate(mode)).call(|| format!("fchmod({mode:o})"))?;
@@ -317,8 +320,7 @@ impl Applier<'_> {
                     self.summary.attributes_skipped += 1;
                 }
                 Err(errno) => {
-                    return Err(std::io::Error::from(errno))
-                        .call(|| format!("lsetxattr({key:?})"));
+                    return Err(std::io::Error::from(errno)).call(|| format!("lsetxattr({key:?})"));
                 }
             }
         }
@@ -355,21 +357,34 @@ impl Applier<'_> {
     }
 
     fn open(&mut self, path: &Path) -> Result<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        match self.root.lookup(path, flags) {
-            Err(error) if error.errno == Some(Errno::ENOENT) && path.file_name().is_some() => {}
+        match self.root.lookup(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Err(error) if matches!(error.errno, Some(Errno::ENOENT | Errno::ENOTDIR)) => {}
             done => return done,
         }
+        let Some(name) = path.file_name() else { return Err(in_the_way(path)) };
         self.enter(parent(path))?;
+        let there = whiteout::look(self.place(), name)?;
+        match &there {
+            None => {}
+            Some(stat) if whiteout::is(stat) => trees::remove(self.place(), name)?,
+            // A file, or a link that leads nowhere, in this root at least.
+            Some(_) => return Err(in_the_way(path)),
+        }
         self.space.take_entry()?;
-        let name: OsString = path.file_name().unwrap_or_default().to_owned();
-        mkdirat(self.place(), &*name, Mode::S_IRWXU).call(|| format!("mkdirat({path:?})"))?;
-        let dir = open_directory(self.place(), &name)?;
+        mkdirat(self.place(), name, Mode::S_IRWXU).call(|| format!("mkdirat({path:?})"))?;
+        let dir = open_directory(self.place(), name)?;
         let mode = Mode::S_IRWXU | Mode::S_IRGRP | Mode::S_IXGRP | Mode::S_IROTH | Mode::S_IXOTH;
         fchmod(&dir, mode).call(|| "fchmod(755)")?;
+        if there.is_some() {
+            whiteout::make_opaque(&dir, self.in_user_namespace)?;
+        }
         self.leave()?;
         Ok(dir)
     }
+}
+
+fn in_the_way(path: &Path) -> Error {
+    Error::os(format!("{path:?} is in the way"), Errno::ENOTDIR)
 }
 
 fn parent(path: &Path) -> &Path {

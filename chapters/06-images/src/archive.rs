@@ -148,9 +148,8 @@ impl<W: Write> Writer<W> {
         let mut map = map.into_bytes();
         map.resize(map.len().next_multiple_of(512), 0);
         let records_of_it = [("major", "1"), ("minor", "0"), ("realsize", &length.to_string())];
-        records.extend(
-            records_of_it.map(|(key, value)| (format!("GNU.sparse.{key}"), value.into())),
-        );
+        records
+            .extend(records_of_it.map(|(key, value)| (format!("GNU.sparse.{key}"), value.into())));
         records.push(("GNU.sparse.name".into(), path.as_os_str().as_bytes().to_owned()));
         header.set_size(map.len() as u64 + pieces.iter().map(|(_, length)| length).sum::<u64>());
         file.seek(SeekFrom::Start(0)).call(|| "lseek")?;

@@ -125,7 +125,11 @@ impl Store {
             let index: ImageIndex = self.json(entry)?;
             // Of several platforms mostly one is here.
             let here = |d: &&Descriptor| self.blob(d.digest()).is_ok_and(|path| path.exists());
-            return index.manifests().iter().filter(here).try_for_each(|d| self.mark(d, blobs, layers));
+            return index
+                .manifests()
+                .iter()
+                .filter(here)
+                .try_for_each(|d| self.mark(d, blobs, layers));
         }
         let manifest: ImageManifest = self.json(entry)?;
         blobs.insert(ingest::hex(manifest.config().digest()).to_owned());

@@ -189,7 +189,8 @@ impl<R: Read> Entries<R> {
     fn pieces(&mut self, entry: &Entry) -> Result<Option<(u64, Vec<Piece>)>> {
         let io = |error| moving("a sparse file's header", error);
         let mut pieces = Vec::new();
-        if let (EntryType::GNUSparse, Some(gnu)) = (entry.header.entry_type(), entry.header.as_gnu())
+        if let (EntryType::GNUSparse, Some(gnu)) =
+            (entry.header.entry_type(), entry.header.as_gnu())
         {
             gnu.sparse.iter().try_for_each(|piece| add(&mut pieces, piece))?;
             let mut more = gnu.is_extended();

@@ -187,7 +187,9 @@ pub(crate) fn dead(ingest: &Path) -> Result<Vec<(PathBuf, File)>> {
         match lock.try_lock() {
             Ok(()) => dead.push((path, lock)),
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error).call(|| format!("flock({path:?})")),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).call(|| format!("flock({path:?})"));
+            }
         }
     }
     Ok(dead)

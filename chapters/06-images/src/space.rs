@@ -37,14 +37,8 @@ impl Space {
     /// The space where `place` lies.
     pub fn at(place: impl AsFd, limits: Limits) -> Result<Self> {
         let place = place.as_fd().try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
-        let zero = Self {
-            place,
-            limits,
-            bytes: 0,
-            entries: 0,
-            trusted_bytes: 0,
-            trusted_entries: 0,
-        };
+        let zero =
+            Self { place, limits, bytes: 0, entries: 0, trusted_bytes: 0, trusted_entries: 0 };
         Ok(zero)
     }
 

@@ -98,7 +98,9 @@ impl Store {
                 id: image.id,
             });
         }
-        list.sort_by(|a, b| (a.name.is_none(), &a.name, &a.id).cmp(&(b.name.is_none(), &b.name, &b.id)));
+        list.sort_by(|a, b| {
+            (a.name.is_none(), &a.name, &a.id).cmp(&(b.name.is_none(), &b.name, &b.id))
+        });
         Ok(list)
     }
 
@@ -171,7 +173,9 @@ impl Store {
             let fits = image.id["sha256:".len()..].starts_with(digits);
             match &found {
                 Some(other) if fits && other.id != image.id => {
-                    return Err(Error::new(format!("multiple IDs found with provided prefix: {wanted}")));
+                    return Err(Error::new(format!(
+                        "multiple IDs found with provided prefix: {wanted}"
+                    )));
                 }
                 None if fits => found = Some(image),
                 _ => {}
@@ -189,7 +193,9 @@ impl Store {
         let config: ImageConfiguration = self.json(manifest.config())?;
         let diff_ids = config.rootfs().diff_ids();
         if diff_ids.len() != manifest.layers().len() {
-            return Err(Error::new("an image whose configuration has other layers than its manifest"));
+            return Err(Error::new(
+                "an image whose configuration has other layers than its manifest",
+            ));
         }
         let layer = |id: &String| Ok(self.layer(&digest::parse(id)?));
         let layers = diff_ids.iter().rev().map(layer).collect::<Result<_>>()?;
@@ -263,7 +269,7 @@ impl Store {
     }
 
     pub(crate) fn blob(&self, digest: &Digest) -> Result<PathBuf> {
-        Ok(self.blobs().join(ingest::hex(&digest::parse(&digest.to_string())?)))
+        Ok(self.blobs().join(ingest::hex(&digest::parse(digest.as_ref())?)))
     }
 
     pub(crate) fn layers(&self) -> PathBuf {

@@ -51,7 +51,9 @@ pub fn identity(root: &Root, user: &str) -> Result<Identity> {
     })?;
     let (name, mut who) = match (found, wanted.parse::<u32>()) {
         (Some(found), _) => found,
-        (None, Ok(uid)) => (String::new(), Identity { uid, gid: 0, groups: vec![], home: "/".into() }),
+        (None, Ok(uid)) => {
+            (String::new(), Identity { uid, gid: 0, groups: vec![], home: "/".into() })
+        }
         (None, Err(_)) => {
             return Err(missing("user", user, "passwd"));
         }
@@ -105,7 +107,10 @@ fn each_line(root: &Root, path: &str, mut visit: impl FnMut(&str)) -> Result<()>
         place => place?,
     };
     if whiteout::kind(&root::stat(&place)?) != nix::sys::stat::SFlag::S_IFREG {
-        return Err(Error::new(format!("the image's {:?} is not a file", Path::new("/").join(path))));
+        return Err(Error::new(format!(
+            "the image's {:?} is not a file",
+            Path::new("/").join(path)
+        )));
     }
     let file = std::fs::File::from(root::reopen(&place, flags)?);
     let mut reader = BufReader::new(file.take(LONGEST));

@@ -37,7 +37,10 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
         shown.for_each(|record| println!("{}", &record.id[..12]));
         return Ok(0);
     }
-    println!("{:<14} {:<18} {:<22} {:<16} {:<24} NAMES", "CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS");
+    println!(
+        "{:<14} {:<18} {:<22} {:<16} {:<24} NAMES",
+        "CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS"
+    );
     for record in shown {
         let mut command = format!("\"{}\"", record.command.join(" "));
         if command.chars().count() > 22 {

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 pub struct ImportArgs {
     /// A tar archive (plain, gzip or zstd), a directory, or - for standard input
     source: String,
-    /// The image's name: NAME[:TAG]
+    /// The image's name, with a tag or without
     name: String,
     /// What runs if no command is given, as in a Dockerfile: 'CMD ["sh"]'
     #[arg(short, long, value_name = "INSTRUCTION")]
@@ -78,7 +78,10 @@ fn say_what_is_missing(imported: &Imported) {
         );
     }
     if summary.devices_skipped > 0 {
-        eprintln!("dockster: {} devices were left out: only root may make them", summary.devices_skipped);
+        eprintln!(
+            "dockster: {} devices were left out: only root may make them",
+            summary.devices_skipped
+        );
     }
     if summary.attributes_skipped > 0 {
         eprintln!("dockster: {} extended attributes were refused", summary.attributes_skipped);
@@ -87,7 +90,8 @@ fn say_what_is_missing(imported: &Imported) {
 
 /// The instructions of a Dockerfile that make sense without a build.
 fn change(config: &mut Config, instruction: &str) -> anyhow::Result<()> {
-    let (word, rest) = instruction.trim().split_once(char::is_whitespace).unwrap_or((instruction, ""));
+    let (word, rest) =
+        instruction.trim().split_once(char::is_whitespace).unwrap_or((instruction, ""));
     let rest = rest.trim();
     match word.to_ascii_uppercase().as_str() {
         "CMD" => drop(config.set_cmd(Some(words(rest)?))),
@@ -99,7 +103,9 @@ fn change(config: &mut Config, instruction: &str) -> anyhow::Result<()> {
             env.push(rest.to_owned());
             config.set_env(Some(env));
         }
-        _ => bail!("{instruction:?} is not a valid change: CMD, ENTRYPOINT, ENV NAME=VALUE, USER or WORKDIR"),
+        _ => bail!(
+            "{instruction:?} is not a valid change: CMD, ENTRYPOINT, ENV NAME=VALUE, USER or WORKDIR"
+        ),
     }
     Ok(())
 }
@@ -107,7 +113,9 @@ fn change(config: &mut Config, instruction: &str) -> anyhow::Result<()> {
 /// The exec form is a JSON list; the shell form runs in `/bin/sh -c`.
 fn words(text: &str) -> anyhow::Result<Vec<String>> {
     match text.starts_with('[') {
-        true => serde_json::from_str(text).with_context(|| format!("{text:?} is not a list of strings")),
+        true => {
+            serde_json::from_str(text).with_context(|| format!("{text:?} is not a list of strings"))
+        }
         false => Ok(["/bin/sh", "-c", text].map(str::to_owned).to_vec()),
     }
 }
@@ -123,9 +131,14 @@ pub fn images(engine: &Engine, args: &ImagesArgs) -> anyhow::Result<u8> {
     for image in all {
         let name = image.name.as_deref().unwrap_or("<none>:<none>");
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
-        let created = image.created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let created =
+            image.created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let created = created.map_or_else(|| "N/A".to_owned(), |time| ago(time.as_secs()));
-        println!("{repository:<24} {tag:<12} {:<14} {created:<16} {}", short(&image.id), size(image.size));
+        println!(
+            "{repository:<24} {tag:<12} {:<14} {created:<16} {}",
+            short(&image.id),
+            size(image.size)
+        );
     }
     Ok(0)
 }

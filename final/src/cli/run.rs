@@ -12,8 +12,8 @@ use ch03_cgroups::options::LimitOptions;
 use ch03_cgroups::{Hierarchy, Limits, scope};
 use clap::Args;
 
-use crate::engine::containers::{self, RunOptions};
 use crate::engine::Engine;
+use crate::engine::containers::{self, RunOptions};
 use crate::portrait::Style;
 
 /// Create and run a new container from an image
@@ -37,10 +37,10 @@ pub struct RunArgs {
     /// The working directory
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
-    /// Who it runs as: <name|uid>[:<group|gid>]
+    /// Who it runs as: `USER[:GROUP]`, names or numbers
     #[arg(short, long)]
     user: Option<String>,
-    /// Bind a file or directory of the host: SOURCE:TARGET[:ro]
+    /// Bind a file or directory of the host: `SOURCE:TARGET[:ro]`
     #[arg(short, long, value_name = "BIND")]
     volume: Vec<String>,
     /// The hostname inside
@@ -49,7 +49,7 @@ pub struct RunArgs {
     /// Make / read-only
     #[arg(long)]
     read_only: bool,
-    /// Mount an empty tmpfs: TARGET[:OPTIONS]
+    /// Mount an empty tmpfs: `TARGET[:OPTIONS]`
     #[arg(long, value_name = "TMPFS")]
     tmpfs: Vec<String>,
     #[command(flatten)]

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ch01_clone::{Context, Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{Claim, Incarnation, Launch, Record, Status, Stdio, credentials, launch, pty, relay};
+use ch05_lifecycle::{
+    Claim, Incarnation, Launch, Record, Status, Stdio, credentials, launch, pty, relay,
+};
 use ch06_images::Image;
 use oci_spec::runtime::Spec;
 
@@ -76,7 +78,8 @@ impl Engine {
             Ok((image.clone(), self.make(options, image, &id)?))
         })?;
         let lived = self.live(options, &image, &mut made, signals);
-        let oom_kills = made.cgroup.as_ref().map_or(0, |cgroup| cgroup.events().map_or(0, |e| e.oom_kills));
+        let oom_kills =
+            made.cgroup.as_ref().map_or(0, |cgroup| cgroup.events().map_or(0, |e| e.oom_kills));
         let outcome = lived.map(|status| Outcome { status, oom_kills });
         let ended = self.end(made, &outcome);
         let outcome = outcome.map_err(|error| explain(error, oom_kills, &options.limits))?;
@@ -94,7 +97,13 @@ impl Engine {
         Ok(Made { claim, record, spec, cgroup })
     }
 
-    fn record(&self, options: &RunOptions, image: &Image, id: &str, command: Vec<String>) -> Result<Record> {
+    fn record(
+        &self,
+        options: &RunOptions,
+        image: &Image,
+        id: &str,
+        command: Vec<String>,
+    ) -> Result<Record> {
         let name = match &options.name {
             Some(name) => names::check(name).map(|()| name.clone())?,
             None => self.invent_name()?,
@@ -151,7 +160,13 @@ impl Engine {
         }
     }
 
-    fn live(&self, options: &RunOptions, image: &Image, made: &mut Made, signals: Signals) -> Result<ExitStatus> {
+    fn live(
+        &self,
+        options: &RunOptions,
+        image: &Image,
+        made: &mut Made,
+        signals: Signals,
+    ) -> Result<ExitStatus> {
         let Made { claim, record, spec, cgroup } = made;
         if let Some(cgroup) = cgroup {
             cgroup.create(&ch05_lifecycle::limits(spec)?)?;
@@ -161,7 +176,8 @@ impl Engine {
             true => Stdio::Terminal { rows, columns },
             false => Stdio::Pipes { stdin: options.interactive },
         };
-        let tree = Tree::Overlay { lowers: image.layers.clone(), kept: Some(claim.dir().to_owned()) };
+        let tree =
+            Tree::Overlay { lowers: image.layers.clone(), kept: Some(claim.dir().to_owned()) };
         let what = Launch { spec, tree, cgroup: cgroup.as_ref(), stdio };
         let started = launch(what, credentials::prepare(spec)?, |pid| {
             record.init = Incarnation::of(pid.as_raw());
@@ -270,7 +286,9 @@ impl Engine {
             down.also(kill(init));
         }
         if !record.cgroup.is_empty() {
-            down.also(Cgroup::from_paths(record.cgroup.clone()).and_then(|cgroup| remove_cgroup(&cgroup)));
+            down.also(
+                Cgroup::from_paths(record.cgroup.clone()).and_then(|cgroup| remove_cgroup(&cgroup)),
+            );
         }
         if record.auto_remove || record.status == Status::Creating {
             down.also(self.forget(&record, claim));
@@ -283,7 +301,10 @@ impl Engine {
     }
 
     fn about(&self, id: &str) -> About {
-        About { root: self.container(id).join("merged").display().to_string(), host: crate::rootless::witness() }
+        About {
+            root: self.container(id).join("merged").display().to_string(),
+            host: crate::rootless::witness(),
+        }
     }
 }
 
@@ -325,15 +346,23 @@ fn wait_for_claim(dir: &std::path::Path) -> Result<Option<Claim>> {
 /// A child that died before it was anything may have had too little memory for that.
 fn explain(error: Error, oom_kills: u64, limits: &Limits) -> Error {
     match (oom_kills, limits.memory) {
-        (1.., Some(bytes)) => Error::new(format!("{error}: the memory limit of {bytes} bytes is too small to start in"))
-            .hint("give it more with --memory"),
+        (1.., Some(bytes)) => Error::new(format!(
+            "{error}: the memory limit of {bytes} bytes is too small to start in"
+        ))
+        .hint("give it more with --memory"),
         _ => error,
     }
 }
 
 /// The onlooker that draws portraits, for an image that is made to be looked at.
-pub fn portrait_of(about: About, image: &Image, style: portrait::Style, pauses: bool) -> Option<ch01_clone::narrate::Onlooker> {
+pub fn portrait_of(
+    about: About,
+    image: &Image,
+    style: portrait::Style,
+    pauses: bool,
+) -> Option<ch01_clone::narrate::Onlooker> {
     let config = image.config.config().clone().unwrap_or_default();
-    let posing = config.labels().as_ref().is_some_and(|labels| labels.contains_key(super::images::PORTRAIT));
+    let posing =
+        config.labels().as_ref().is_some_and(|labels| labels.contains_key(super::images::PORTRAIT));
     (posing || pauses).then(|| portrait::onlooker(about, style, posing.then_some("execve")))
 }

@@ -29,10 +29,15 @@ impl Engine {
         if there.is_some() && (made_of.is_none() || made_of.as_deref() == Some(&version)) {
             return Ok(());
         }
-        let tree = tempfile::tempdir_in(&self.root).map_err(|e| Error::new(format!("mkdtemp: {e}")))?;
+        let tree =
+            tempfile::tempdir_in(&self.root).map_err(|e| Error::new(format!("mkdtemp: {e}")))?;
         hello::tree(tree.path())?;
         let config = hello_config(&version)?;
-        let recipe = Recipe { config, message: Some("the dockster program itself".into()), ..Recipe::default() };
+        let recipe = Recipe {
+            config,
+            message: Some("the dockster program itself".into()),
+            ..Recipe::default()
+        };
         self.store.import(Source::Directory(tree.path()), HELLO, &recipe)?;
         Ok(())
     }
@@ -46,11 +51,14 @@ impl Engine {
     pub fn remove_image(&self, wanted: &str, force: bool) -> Result<Removed> {
         self.store.remove(wanted, force, |image| {
             let records = self.list()?;
-            let used: Vec<_> = records.iter().filter(|record| record.image_id == image.id).collect();
+            let used: Vec<_> =
+                records.iter().filter(|record| record.image_id == image.id).collect();
             let running = used.iter().find(|record| record.status != Status::Stopped);
             match (running, used.first()) {
                 (Some(record), _) => Err(in_use(wanted, &record.id, "running", "cannot be forced")),
-                (None, Some(record)) if !force => Err(in_use(wanted, &record.id, "stopped", "must be forced")),
+                (None, Some(record)) if !force => {
+                    Err(in_use(wanted, &record.id, "stopped", "must be forced"))
+                }
                 _ => Ok(()),
             }
         })

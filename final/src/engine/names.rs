@@ -49,7 +49,8 @@ impl Engine {
     pub(super) fn invent_name(&self) -> Result<String> {
         loop {
             let [a, b, c, d] = random::<4>()?;
-            let name = format!("{}_{}", LEFT[a as usize % LEFT.len()], RIGHT[b as usize % RIGHT.len()]);
+            let name =
+                format!("{}_{}", LEFT[a as usize % LEFT.len()], RIGHT[b as usize % RIGHT.len()]);
             let name = match self.owner_of(&name) {
                 None => name,
                 Some(_) => format!("{name}{}", u16::from_le_bytes([c, d])),
@@ -104,7 +105,9 @@ impl Engine {
         let mut ids: Vec<_> = self.ids()?.into_iter().filter(|id| id.starts_with(text)).collect();
         match (ids.pop(), ids.is_empty()) {
             (Some(id), true) if !text.is_empty() => Ok(id),
-            (Some(_), false) => Err(Error::new(format!("Multiple IDs found with provided prefix: {text}"))),
+            (Some(_), false) => {
+                Err(Error::new(format!("Multiple IDs found with provided prefix: {text}")))
+            }
             _ => Err(Error::new(format!("No such container: {text}"))),
         }
     }
@@ -113,6 +116,9 @@ impl Engine {
     pub(super) fn ids(&self) -> Result<Vec<String>> {
         let dir = self.root.join("containers");
         let entries = fs::read_dir(&dir).call(|| format!("read({dir:?})"))?;
-        Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        Ok(entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect())
     }
 }

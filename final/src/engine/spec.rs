@@ -24,9 +24,12 @@ pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> R
     let workdir = options.workdir.clone().or(config.working_dir().as_ref().map(PathBuf::from));
     let cwd = workdir.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| "/".into());
     if !cwd.is_absolute() {
-        return Err(Error::new(format!("the working directory {cwd:?} is invalid, it needs to be an absolute path")));
+        return Err(Error::new(format!(
+            "the working directory {cwd:?} is invalid, it needs to be an absolute path"
+        )));
     }
-    let env = environment(options, config.env().as_deref().unwrap_or_default(), &hostname, &user.home);
+    let env =
+        environment(options, config.env().as_deref().unwrap_or_default(), &hostname, &user.home);
     let namespaces = ["mount", "pid", "uts", "ipc", "network", "cgroup"];
     let namespaces = namespaces.map(|kind| json!({ "type": kind }));
     let spec = json!({
@@ -74,13 +77,15 @@ pub fn command(options: &RunOptions, image: &Image) -> Result<Vec<String>> {
     }
     match args.first() {
         Some(program) if !program.is_empty() => Ok(args),
-        _ => Err(Error::new("No command specified").hint("name one after the image: `dockster run IMAGE sh`")),
+        _ => Err(Error::new("No command specified")
+            .hint("name one after the image: `dockster run IMAGE sh`")),
     }
 }
 
 /// The defaults, then the image's, then the user's; a later one replaces an earlier one.
 fn environment(options: &RunOptions, image: &[String], hostname: &str, home: &str) -> Vec<String> {
-    let mut all: Vec<String> = vec![PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={home}")];
+    let mut all: Vec<String> =
+        vec![PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={home}")];
     all.extend(options.terminal.then(|| "TERM=xterm".to_owned()));
     let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
     for variable in image.iter().chain(&options.env) {
@@ -103,8 +108,10 @@ fn mounts(options: &RunOptions) -> Result<Vec<oci_spec::runtime::Mount>> {
 fn with_source(volume: &Mount) -> Result<&Mount> {
     if let ch02_chroot::Source::Bind(path) = &volume.source {
         if !path.is_absolute() {
-            return Err(Error::new(format!("{path:?}: the source of a volume is an absolute path"))
-                .hint("volumes that have a name come with a later chapter"));
+            return Err(Error::new(format!(
+                "{path:?}: the source of a volume is an absolute path"
+            ))
+            .hint("volumes that have a name come with a later chapter"));
         }
         if !path.exists() {
             std::fs::create_dir_all(path).call(|| format!("mkdir({path:?})"))?;

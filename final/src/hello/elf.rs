@@ -31,7 +31,8 @@ impl Elf {
     /// Looks into a file.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).call(|| format!("read({path:?})"))?;
-        Self::parse(&bytes).ok_or_else(|| Error::new(format!("{path:?} is not a 64-bit ELF file of this machine")))
+        Self::parse(&bytes)
+            .ok_or_else(|| Error::new(format!("{path:?} is not a 64-bit ELF file of this machine")))
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -74,10 +75,14 @@ fn needed(bytes: &[u8], dynamic: &Segment, segments: &[Segment]) -> Option<Vec<S
         Some((number(bytes, at, 8)?, number(bytes, at.checked_add(8)?, 8)?))
     });
     // The first tag of 0 ends it.
-    let pairs: Vec<_> = pairs.take_while(|pair| !matches!(pair, Some((0, _)))).collect::<Option<_>>()?;
-    let Some(&(_, address)) = pairs.iter().find(|(tag, _)| *tag == DT_STRTAB) else { return Some(Vec::new()) };
+    let pairs: Vec<_> =
+        pairs.take_while(|pair| !matches!(pair, Some((0, _)))).collect::<Option<_>>()?;
+    let Some(&(_, address)) = pairs.iter().find(|(tag, _)| *tag == DT_STRTAB) else {
+        return Some(Vec::new());
+    };
     let loaded = segments.iter().filter(|segment| segment.kind == PT_LOAD);
-    let offset = |s: &Segment| Some(address.checked_sub(s.address).filter(|at| *at < s.size)? + s.offset);
+    let offset =
+        |s: &Segment| Some(address.checked_sub(s.address).filter(|at| *at < s.size)? + s.offset);
     let strings = loaded.into_iter().find_map(offset)?;
     let names = pairs.iter().filter(|(tag, _)| *tag == DT_NEEDED);
     names.map(|(_, name)| text(bytes, strings.checked_add(*name)?)).collect()

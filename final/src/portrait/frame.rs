@@ -49,14 +49,15 @@ pub(super) fn boxed(
     let ink = if color { &COLORS } else { &NO_COLORS };
     let mut text = ink.border("╭", " the host ", "╮");
     text += &ink.rim(awake);
-    text += &ink.line(" ", ["", "inside", "as the host sees it"], "┃", ink.quiet);
+    text += &ink.line(" ", ["", "inside", "as the host sees it"], "┃", ink.strong);
     let mut group = Group::Process;
     for row in rows {
         if row.group != group {
             group = row.group;
-            text += &ink.line(" ", [title(group), "", ""], "┃", ink.quiet);
+            text += &ink.line(" ", [title(group), "", ""], "┃", "");
         }
-        let name = if group == Group::Process { row.name.to_owned() } else { format!("  {}", row.name) };
+        let name =
+            if group == Group::Process { row.name.to_owned() } else { format!("  {}", row.name) };
         text += &ink.row(row, &name, changed(row));
     }
     text += &ink.floor();
@@ -105,7 +106,8 @@ impl Ink {
 
     /// A row takes as many lines as its longer side needs.
     fn row(&self, row: &Row, name: &str, changed: bool) -> String {
-        let (inside, host) = (wrap(&row.inside, INSIDE), wrap(&row.host, HOST - 1));
+        let inside = wrap(&shorten(&row.inside), INSIDE);
+        let host = wrap(&shorten(&row.host), HOST - 1);
         let part = |lines: &[String], at: usize| lines.get(at).cloned().unwrap_or_default();
         let mut text = String::new();
         for at in 0..inside.len().max(host.len()) {
@@ -121,10 +123,21 @@ impl Ink {
     fn line(&self, mark: &str, [name, inside, host]: [&str; 3], right: &str, look: &str) -> String {
         let Ink { quiet, wall, strong, off } = self;
         format!(
-            "{quiet}│{off} {strong}{mark}{off} {quiet}{name:LABEL$}{off}{wall}┃{off} \
+            "{quiet}│{off} {strong}{mark}{off} {name:LABEL$}{wall}┃{off} \
              {look}{inside:INSIDE$}{off} {wall}{right}{off} {look}{host:HOST$}{off}{quiet}│{off}\n"
         )
     }
+}
+
+/// Ids of 64 digits are for machines: people know a container by the first 12.
+fn shorten(text: &str) -> String {
+    let mut words: Vec<_> = text.split('/').map(str::to_owned).collect();
+    for word in &mut words {
+        if word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            word.replace_range(12.., "…");
+        }
+    }
+    words.join("/")
 }
 
 /// Lines of at most `width`: broken at spaces, after slashes, or where it must be.
@@ -147,7 +160,8 @@ mod tests {
     use super::*;
 
     fn rows() -> Vec<Row> {
-        let long = "/home/ada/.local/share/dockster/containers/0123456789abcdef0123456789abcdef/merged";
+        let long =
+            "/home/ada/.local/share/dockster/containers/0123456789abcdef0123456789abcdef/merged";
         let path = Row::new(Group::Process, "/", ["/".to_owned(), long.to_owned()]);
         let cells = ["4026531834 (shared)", "4026531834"].map(str::to_owned);
         let time = Row { shared: true, ..Row::new(Group::Namespaces, "time", cells) };
@@ -179,9 +193,18 @@ mod tests {
     #[test]
     fn plain_is_one_fact_a_line() {
         let text = plain(&rows(), |row| row.name == "time");
-        assert!(text.contains("time namespace: 4026531834 (shared) inside, 4026531834 on the host (changed)\n"));
+        assert!(text.contains(
+            "time namespace: 4026531834 (shared) inside, 4026531834 on the host (changed)\n"
+        ));
         assert_eq!(text.lines().count(), 3);
         assert!(text.is_ascii());
+    }
+
+    #[test]
+    fn shortens_ids() {
+        let id = "0123456789abcdef".repeat(4);
+        assert_eq!(shorten(&format!("/c/{id}/merged")), "/c/0123456789ab…/merged");
+        assert_eq!(shorten("/c/0123456789abcdef"), "/c/0123456789abcdef");
     }
 
     #[test]

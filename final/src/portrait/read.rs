@@ -9,13 +9,14 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::gethostname;
 
+use super::rights::{capabilities, reach};
 use super::{About, Group, Row};
 
 /// Where the engine finds the host's namespaces when it has left them.
 pub(super) const TESTIMONY: &str = "DOCKSTER_HOST_NAMESPACES";
 
 /// What is said of a namespace that is not the host's.
-const NEW: &str = " (new)";
+pub(super) const NEW: &str = " (new)";
 
 /// A process, as /proc shows it to us.
 pub(super) struct Process {
@@ -33,7 +34,7 @@ impl Process {
     }
 
     /// The values of a line of its `status`: `Uid: 1000 1000 1000 1000`.
-    fn status(&self, key: &str) -> io::Result<Vec<String>> {
+    pub(super) fn status(&self, key: &str) -> io::Result<Vec<String>> {
         let text = self.read("status")?;
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
         Ok(line.ok_or(ErrorKind::InvalidData)?.split_whitespace().map(str::to_owned).collect())
@@ -186,41 +187,6 @@ fn our_hostname() -> io::Result<String> {
     Ok(gethostname()?.to_string_lossy().into_owned())
 }
 
-/// A user namespace of its own is where its capabilities end.
-fn reach(child: &Process, host: &Process) -> String {
-    let own = namespace(Namespace::User, child, host);
-    if own.inside.ends_with(NEW) { ", but only in here" } else { "" }.to_owned()
-}
-
-fn capabilities(process: &Process) -> String {
-    let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap").map_err(|error| again(&error));
-    let told = process.status("CapEff").and_then(|words| {
-        let bits = words.first().and_then(|word| u64::from_str_radix(word, 16).ok());
-        Ok(capabilities_in(bits.ok_or(ErrorKind::InvalidData)?, number(Some(&last?))?))
-    });
-    cell(told)
-}
-
-/// How many, and which ones if that is soon said; all kinds are numbered from 0 to `last`.
-fn capabilities_in(bits: u64, last: u32) -> String {
-    let name = |bit: u32| CAPABILITIES.get(bit as usize).copied().unwrap_or("one without a name");
-    let names = |has: bool| -> Vec<_> {
-        (0..=last.min(63)).filter(|bit| (bits >> bit & 1 == 1) == has).map(name).collect()
-    };
-    let (held, missing) = (names(true), names(false));
-    match (held.len(), missing.len()) {
-        (0, _) => "none".to_owned(),
-        (all, 0) => format!("all {all}"),
-        (most, 1..=3) => format!("{most}, all but {}", missing.join(", ")),
-        (few, _) if few <= 3 => held.join(", "),
-        (some, _) => {
-            let strongest = STRONGEST.into_iter().filter(|name| held.contains(name));
-            let named: Vec<_> = strongest.chain(held.iter().copied()).take(2).collect();
-            format!("{some}, such as {}", named.join(", "))
-        }
-    }
-}
-
 /// How many mounts it sees, what `/` is, and what it has of the host's disks.
 fn mounts(process: &Process, own_root: bool) -> String {
     cell(process.read("mountinfo").map(|text| mounts_in(&text, own_root)))
@@ -246,32 +212,18 @@ fn mounts_in(mountinfo: &str, own_root: bool) -> String {
     format!("{} ({root})", mountinfo.lines().count())
 }
 
-fn number(text: Option<&String>) -> io::Result<u32> {
+pub(super) fn number(text: Option<&String>) -> io::Result<u32> {
     text.and_then(|text| text.trim().parse().ok()).ok_or(ErrorKind::InvalidData.into())
 }
 
 /// The same error once more: [`io::Error`] cannot be copied.
-fn again(error: &io::Error) -> io::Error {
+pub(super) fn again(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// File systems that hold nothing of the host's disks.
 const VIRTUAL: [&str; 8] =
     ["proc", "sysfs", "devtmpfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"];
-
-/// Those that say most about what a process may do, the strongest first.
-const STRONGEST: [&str; 5] = ["sys_admin", "sys_ptrace", "net_admin", "dac_override", "net_raw"];
-
-/// By number (capabilities(7)).
-#[rustfmt::skip]
-const CAPABILITIES: [&str; 41] = [
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid",
-    "setpcap", "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw",
-    "ipc_lock", "ipc_owner", "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct",
-    "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time", "sys_tty_config", "mknod",
-    "lease", "audit_write", "audit_control", "setfcap", "mac_override", "mac_admin", "syslog",
-    "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf", "checkpoint_restore",
-];
 
 #[cfg(test)]
 mod tests {
@@ -296,16 +248,6 @@ mod tests {
         assert_eq!(name_of(passwd, 7), "");
         assert_eq!(testified("user:17,pid:18", Namespace::Pid), Some(18));
         assert_eq!(testified("user:17", Namespace::Net), None);
-    }
-
-    #[test]
-    fn says_which_capabilities_in_few_words() {
-        assert_eq!(capabilities_in(0, 40), "none");
-        assert_eq!(capabilities_in(0x1ff_ffff_ffff, 40), "all 41");
-        assert_eq!(capabilities_in(0x1ff_feff_ffff, 40), "40, all but sys_resource");
-        assert_eq!(capabilities_in(0x400, 40), "net_bind_service");
-        // Docker's usual fourteen.
-        assert_eq!(capabilities_in(0xa804_25fb, 40), "14, such as dac_override, net_raw");
     }
 
     #[test]

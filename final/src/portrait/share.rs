@@ -26,7 +26,8 @@ pub(super) fn limits(child: &Process) -> Vec<Row> {
     let memory = file("memory.max").or_else(|| file("memory.limit_in_bytes"));
     let cpu = file("cpu.max")
         .or_else(|| Some(file("cpu.cfs_quota_us")? + " " + &file("cpu.cfs_period_us")?));
-    let machine = |path: &str, of: fn(&str) -> String| cell(fs::read_to_string(path).map(|text| of(&text)));
+    let machine =
+        |path: &str, of: fn(&str) -> String| cell(fs::read_to_string(path).map(|text| of(&text)));
     let path = own_path(&lines);
     let root = match child.differs(Namespace::Cgroup) {
         Ok(true) => Ok("/".to_owned()),
@@ -34,8 +35,14 @@ pub(super) fn limits(child: &Process) -> Vec<Row> {
         Err(error) => Err(error),
     };
     vec![
-        row("memory", [or_none(memory.and_then(|text| bytes(&text))), machine("/proc/meminfo", memory_of)]),
-        row("cpu", [or_none(cpu.and_then(|text| processors(&text))), machine("/proc/stat", processors_of)]),
+        row(
+            "memory",
+            [or_none(memory.and_then(|text| bytes(&text))), machine("/proc/meminfo", memory_of)],
+        ),
+        row(
+            "cpu",
+            [or_none(cpu.and_then(|text| processors(&text))), machine("/proc/stat", processors_of)],
+        ),
         row(
             "pids",
             [
@@ -78,7 +85,8 @@ fn directories(cgroup: &str, mountinfo: &str) -> BTreeMap<String, PathBuf> {
 
 /// The path of its cgroup in version 2, or where version 1 limits its memory.
 fn own_path(cgroup: &str) -> String {
-    let path = |start: &str| cgroup.lines().find_map(|line| line.split_once(start)).map(|(_, path)| path);
+    let path =
+        |start: &str| cgroup.lines().find_map(|line| line.split_once(start)).map(|(_, path)| path);
     let limiting = path(":memory:").filter(|path| *path != "/");
     limiting.or(path("::")).unwrap_or("/").to_owned()
 }
@@ -123,7 +131,8 @@ fn processors_of(stat: &str) -> String {
 
 /// Links and addresses of its network namespace and of the host's.
 pub(super) fn network(child: &Process, host: &Process) -> Vec<Row> {
-    let links = |process: &Process| cell(process.read("net/dev").map(|text| some(&links_in(&text), 4)));
+    let links =
+        |process: &Process| cell(process.read("net/dev").map(|text| some(&links_in(&text), 4)));
     let addresses = |process: &Process| {
         cell(process.read("net/fib_trie").map(|text| {
             let mut all = addresses_in(&text);

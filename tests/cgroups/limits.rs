@@ -145,8 +145,8 @@ fn cpu() -> Result<(), Failed> {
 }
 
 fn shares() -> Result<(), Failed> {
-    // runc's and crun's table.
-    for (shares, weight) in [(2, 1), (512, 59), (1024, 100), (2048, 170), (262_144, 10_000)] {
+    // The curve of runc and crun.
+    for (shares, weight) in [(2, 1), (512, 59), (1024, 100), (2048, 174), (262_144, 10_000)] {
         let scratch = Scratch::new(
             &format!("shares-{shares}"),
             &Limits { cpu_shares: Some(shares), ..Limits::default() },

@@ -63,8 +63,7 @@ impl Scratch {
     fn dir(&self, controller: &str) -> PathBuf {
         let paths = self.paths();
         let of = |names: &str| names.split(',').any(|name| name == controller);
-        let found =
-            paths.iter().find(|(names, _)| of(names)).or(paths.get_key_value("").map(|e| e));
+        let found = paths.iter().find(|(names, _)| of(names)).or_else(|| paths.get_key_value(""));
         found.map(|(_, dir)| dir.clone()).unwrap_or_default()
     }
 

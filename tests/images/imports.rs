@@ -294,7 +294,7 @@ fn killed() -> Result<(), Failed> {
     import_bytes(&place, some().done(), "kept")??;
     let store = place.join("store");
     let moments = [
-        "ingest/*/packed",
+        "ingest/*/archive",
         "ingest/*/layer",
         "ingest/*/layer/d/0100",
         "ingest/*/layer/d/1999",

@@ -1,4 +1,6 @@
-//! Deeper: clocks of one's own. Not needed for the core of the chapter.
+//! Catalogue: not needed to understand the chapter.
+//!
+//! Clocks of one's own.
 
 use std::fs;
 

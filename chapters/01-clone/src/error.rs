@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What went wrong, in one sentence: which step, which call, which errno, and what to try.
 //!
 //! The same type crosses the gate: a failure inside the child is sent to its

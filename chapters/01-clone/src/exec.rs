@@ -13,7 +13,7 @@ use nix::unistd::{AccessFlags, access, execve};
 
 use crate::error::{Context, Error, Result};
 use crate::gate::{Gate, Message};
-use crate::{step, sys};
+use crate::{hints, step, sys};
 
 /// What to run; made before the clone, looked up by the child in its own root.
 #[derive(Debug, Clone)]
@@ -116,22 +116,7 @@ impl Found {
         // Should the parent have died before the line above: then this fails.
         gate.send(&Message::Exec)?;
         let Err(errno) = execve(&self.file, args, env);
-        Err(explain(Error::os(format!("execve({:?})", self.file), errno)))
-    }
-}
-
-fn explain(error: Error) -> Error {
-    match error.errno {
-        Some(Errno::ENOENT) => {
-            error.hint("the file is there, but not the interpreter that it names")
-        }
-        Some(Errno::ENOEXEC) => {
-            error.hint("made for another architecture, or a script without a #! line")
-        }
-        Some(Errno::E2BIG) => {
-            error.hint("arguments and environment are larger than the kernel takes")
-        }
-        _ => error,
+        Err(hints::execve(Error::os(format!("execve({:?})", self.file), errno)))
     }
 }
 

@@ -27,6 +27,7 @@ use nix::sys::socket::{
 
 use crate::error::{Context, Error, Result};
 use crate::steps::Step;
+use crate::wire;
 
 /// What is said over a gate.
 #[derive(Debug)]
@@ -48,9 +49,6 @@ pub enum Message {
 /// One end of the socket. Each message is one packet, whole or not at all.
 #[derive(Debug)]
 pub struct Gate(OwnedFd);
-
-/// A packet is never longer; what does not fit is cut by whoever sends it.
-const PACKET: usize = 8192;
 
 impl Gate {
     /// A new gate: the parent's end and the child's. Both close at an execve.
@@ -77,7 +75,7 @@ impl Gate {
 
     /// Sends one message.
     pub fn send(&self, message: &Message) -> Result<()> {
-        let bytes = encode(message);
+        let bytes = wire::encode(message);
         let data = [IoSlice::new(&bytes)];
         let fds: Vec<_> = match message {
             Message::Terminal(fd) | Message::Child(_, fd) => vec![fd.as_raw_fd()],
@@ -93,7 +91,7 @@ impl Gate {
 
     /// Waits for one message; `None` when the other end is closed.
     pub fn receive(&self) -> Result<Option<Message>> {
-        let mut bytes = [0; PACKET];
+        let mut bytes = [0; wire::PACKET];
         let mut control = nix::cmsg_space!(OwnedFd);
         let (length, fd) = loop {
             let mut data = [IoSliceMut::new(&mut bytes)];
@@ -109,7 +107,7 @@ impl Gate {
         if length == 0 {
             return Ok(None);
         }
-        decode(&bytes[..length], fd)
+        wire::decode(&bytes[..length], fd)
             .map(Some)
             .ok_or_else(|| Error::new("garbled message at the gate"))
     }
@@ -122,59 +120,4 @@ fn received_fd(packet: &nix::sys::socket::RecvMsg<'_, '_, ()>) -> Result<Option<
         }
     }
     Ok(None)
-}
-
-/// A tag, then fields that each end in a zero byte.
-fn encode(message: &Message) -> Vec<u8> {
-    let number;
-    let (tag, fields) = match message {
-        Message::Go => (b'g', vec![]),
-        Message::Exec => (b'x', vec![]),
-        Message::Terminal(_) => (b't', vec![]),
-        Message::Child(pid, _) => {
-            number = pid.to_string();
-            (b'c', vec![&*number])
-        }
-        Message::Step(s) => (b's', vec![&*s.package, &s.name, &s.why, &s.look, &s.call]),
-        Message::Failed(e) => {
-            number = e.errno.map_or(0, |errno| errno as i32).to_string();
-            (b'f', vec![&*number, &e.step, &e.call, e.hint.as_deref().unwrap_or("")])
-        }
-    };
-    let room = PACKET / 6;
-    let mut bytes = vec![tag];
-    for field in fields {
-        bytes.extend(field.bytes().filter(|&b| b != 0).take(room));
-        bytes.push(0);
-    }
-    bytes
-}
-
-fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Option<Message> {
-    let (&tag, rest) = bytes.split_first()?;
-    let mut fields = rest.split(|&b| b == 0).map(|f| String::from_utf8_lossy(f).into_owned());
-    let mut next = || fields.next();
-    Some(match tag {
-        b'g' => Message::Go,
-        b'x' => Message::Exec,
-        b't' => Message::Terminal(fd?),
-        b'c' => Message::Child(next()?.parse().ok()?, fd?),
-        b's' => Message::Step(Step {
-            package: next()?,
-            name: next()?,
-            why: next()?,
-            look: next()?,
-            call: next()?,
-        }),
-        b'f' => {
-            let errno: i32 = next()?.parse().ok()?;
-            Message::Failed(Error {
-                errno: (errno != 0).then(|| Errno::from_raw(errno)),
-                step: next()?,
-                call: next()?,
-                hint: Some(next()?).filter(|hint| !hint.is_empty()),
-            })
-        }
-        _ => return None,
-    })
 }

@@ -5,13 +5,11 @@
 //! set-uid programs newuidmap(1) and newgidmap(1) map just these.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
-use nix::unistd::{Pid, User, getegid, geteuid};
+use nix::unistd::{Pid, getegid, geteuid};
 
-use crate::error::{Context, Error, Result};
-use crate::step;
+use crate::error::{Context, Result};
+use crate::{step, subid};
 
 /// `count` ids from `inside` on are the ids from `outside` on (user_namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,32 +46,18 @@ impl IdMaps {
     /// Root inside is who I am outside; 1 and on are the first range that
     /// /etc/subuid and /etc/subgid grant me. `None` without a grant.
     pub fn ranges() -> Option<Self> {
-        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-        let helpers = || in_path("newuidmap") && in_path("newgidmap");
-        if !geteuid().is_root() && !helpers() {
-            return None;
-        }
-        let name = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
-        let names = [name.unwrap_or_default(), uid.to_string()];
-        let maps = |own, file| {
-            let granted = granted(&fs::read_to_string(file).ok()?, &names)?;
+        let with = |own, file| {
+            let granted = subid::granted(file)?;
             Some(vec![IdRange { inside: 0, outside: own, count: 1 }, granted])
         };
-        Some(Self { uids: maps(uid, "/etc/subuid")?, gids: maps(gid, "/etc/subgid")? })
+        let uids = with(geteuid().as_raw(), "/etc/subuid")?;
+        let gids = with(getegid().as_raw(), "/etc/subgid")?;
+        (geteuid().is_root() || subid::helpers_exist()).then_some(Self { uids, gids })
     }
 
     /// How many user ids exist inside.
     pub fn users(&self) -> u64 {
         self.uids.iter().map(|range| u64::from(range.count)).sum()
-    }
-
-    /// The maps of this process's own user namespace.
-    pub fn current() -> Result<Self> {
-        let read = |path| fs::read_to_string(path).call(|| format!("read({path})"));
-        Ok(Self {
-            uids: parse(&read("/proc/self/uid_map")?),
-            gids: parse(&read("/proc/self/gid_map")?),
-        })
     }
 
     /// Whether this group exists inside.
@@ -106,30 +90,10 @@ impl IdMaps {
             write(child, "gid_map", gids)?;
             write(child, "uid_map", uids)
         } else {
-            helper("newgidmap", child, &self.gids)?;
-            helper("newuidmap", child, &self.uids)
+            subid::helper("newgidmap", child, &self.gids)?;
+            subid::helper("newuidmap", child, &self.uids)
         }
     }
-}
-
-/// The first range of whoever has one of these names, from a file of `name:first:count`.
-fn granted(file: &str, names: &[String]) -> Option<IdRange> {
-    file.lines().find_map(|line| {
-        let mut fields = line.trim().split(':');
-        let name = fields.next()?;
-        let (outside, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        let range = IdRange { inside: 1, outside, count };
-        (names.iter().any(|n| n == name) && count > 0).then_some(range)
-    })
-}
-
-/// As the kernel shows it: a range a line.
-fn parse(map: &str) -> Vec<IdRange> {
-    let line = |line: &str| {
-        let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
-        Some(IdRange { inside: numbers.next()?, outside: numbers.next()?, count: numbers.next()? })
-    };
-    map.lines().filter_map(line).collect()
 }
 
 /// As the kernel wants it: a range a line.
@@ -146,21 +110,4 @@ fn write(child: Pid, file: &str, text: &str) -> Result<()> {
             .hint("if AppArmor restricts user namespaces here, `dockster doctor` says what to do"),
         _ => error,
     })
-}
-
-fn helper(program: &str, child: Pid, ranges: &[IdRange]) -> Result<()> {
-    let numbers = ranges.iter().flat_map(|r| [r.inside, r.outside, r.count]).map(|n| n.to_string());
-    let output = Command::new(program).arg(child.to_string()).args(numbers).output();
-    let output = output.call(|| format!("{program} {child}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::new(said)
-        .hint("it needs its set-uid bit, and your ranges in /etc/subuid and /etc/subgid"))
-}
-
-fn in_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| Path::new(&dir).join(program).exists())
 }

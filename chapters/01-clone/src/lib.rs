@@ -8,9 +8,10 @@
 //! 4. [`idmap`]: who is root in there, and who is that out here
 //! 5. [`exec`]: becoming another program
 //! 6. [`wait`]: what becomes of it
-//! 7. [`join`]: into the namespaces of a process that runs already
+//! 7. [`join`](mod@join): into the namespaces of a process that runs already
 //!
-//! [`error`] and [`steps`] say what fails and what happens; [`sys`] has all that is unsafe.
+//! All that is unsafe lies in `sys.rs`. The other files are headed *Catalogue*:
+//! they are not needed to understand the chapter.
 
 #![deny(unsafe_code)]
 
@@ -18,16 +19,20 @@ pub mod clocks;
 pub mod error;
 pub mod exec;
 pub mod gate;
+mod hints;
 pub mod idmap;
 pub mod join;
 pub mod namespaces;
 pub mod narrate;
 pub mod options;
+pub mod signals;
 pub mod spawn;
 pub mod steps;
+mod subid;
 #[allow(unsafe_code)]
 mod sys;
 pub mod wait;
+mod wire;
 
 pub use error::{Context, Error, Result};
 pub use exec::Program;
@@ -35,5 +40,6 @@ pub use gate::{Gate, Message};
 pub use idmap::{IdMaps, IdRange};
 pub use join::join;
 pub use namespaces::{Namespace, Namespaces, set_hostname};
+pub use signals::Signals;
 pub use spawn::{Plan, Waiting};
-pub use wait::{Child, ExitStatus, Signals};
+pub use wait::{Child, ExitStatus};

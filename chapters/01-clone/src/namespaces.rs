@@ -111,27 +111,6 @@ impl Namespaces {
     }
 }
 
-/// As clone(2) spells it: `CLONE_NEWPID|CLONE_NEWUTS`, or `0`.
-impl fmt::Display for Namespaces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self
-            .kinds()
-            .map(|kind| match kind {
-                Mount => "CLONE_NEWNS".to_owned(),
-                other => format!("CLONE_NEW{}", other.file().to_uppercase()),
-            })
-            .collect();
-        f.write_str(if names.is_empty() { "0" } else { "" })?;
-        f.write_str(&names.join("|"))
-    }
-}
-
-impl fmt::Debug for Namespaces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// In the child: the hostname of its UTS namespace.
 pub fn set_hostname(name: &str) -> Result<()> {
     step!(

@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Context, Error, Result};
+use crate::signals::Signals;
 use crate::steps::{self, Step};
-use crate::wait::Signals;
 
 /// How wide the book's terminals are.
 const WIDTH: usize = 78;

@@ -20,7 +20,7 @@ use crate::gate::{Gate, Message};
 use crate::idmap::IdMaps;
 use crate::namespaces::{Namespace, Namespaces};
 use crate::wait::Child;
-use crate::{step, steps, sys};
+use crate::{hints, step, steps, sys};
 
 /// What the child shall be.
 #[derive(Default)]
@@ -78,7 +78,7 @@ impl Plan<'_> {
              machine that a flag names. It waits at the gate until we let it go.",
             "lsns -p PID",
             "clone3({now}|CLONE_PIDFD{into})",
-            sys::clone3(flags, self.cgroup, signal).map_err(|error| explain_clone(error, now)),
+            sys::clone3(flags, self.cgroup, signal).map_err(|error| hints::clone3(error, now)),
         )
     }
 
@@ -195,24 +195,5 @@ impl Waiting {
                 None => return Err(self.child.died_early()),
             }
         }
-    }
-}
-
-/// What to try when the kernel makes no such child.
-fn explain_clone(error: Error, namespaces: Namespaces) -> Error {
-    use Errno::{EINVAL, ENOSPC, EPERM, EUSERS};
-    let user = namespaces.has(Namespace::User);
-    match error.errno {
-        Some(EPERM) if user => {
-            error.hint("user namespaces are not allowed here: `dockster doctor` says why")
-        }
-        Some(EPERM) => {
-            error.hint("without a user namespace this takes root: try with one, or as root")
-        }
-        Some(ENOSPC | EUSERS) => {
-            error.hint("too many namespaces: see /proc/sys/user/max_*_namespaces")
-        }
-        Some(EINVAL) => error.hint("this kernel lacks one of the namespaces: see /proc/self/ns"),
-        _ => error,
     }
 }

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A container's life is a list of named steps. [`step!`](crate::step) marks each.
 //!
 //! Nobody watches: a step costs one load of an atomic. Somebody watches

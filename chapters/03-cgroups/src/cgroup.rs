@@ -200,14 +200,17 @@ impl Cgroup {
     /// Removes it and the cgroups below. Processes that were killed need a
     /// moment to be gone; it waits, but not for ever. If it is gone, all is well.
     pub fn remove(&self) -> Result<()> {
-        let dir = self.dir.display();
+        let (dir, deadline) = (self.dir.display(), Instant::now() + PATIENCE);
         step!(
             "remove-cgroup",
             "A cgroup without processes is removed like an empty directory, and \
              its files with it.",
             "find /sys/fs/cgroup -type d -mmin -1",
             "rmdir({dir})",
-            all_of([remove_tree(&self.dir), self.v1.as_ref().map_or(Ok(()), v1::Cgroup::remove),]),
+            all_of([
+                remove_tree(&self.dir, deadline),
+                self.v1.as_ref().map_or(Ok(()), |v1| v1.remove(deadline)),
+            ]),
         )
     }
 

@@ -18,7 +18,8 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use crate::cgroup::Cgroup;
-use crate::subtree::{LEAF, holds_strangers};
+use crate::mounts::Mount;
+use crate::subtree::holds_strangers;
 use crate::v1;
 
 /// Which version of cgroups has the controllers.
@@ -83,7 +84,9 @@ impl Hierarchy {
     /// levels (`a/b`) or none (the empty path). Nothing is made.
     pub fn cgroup(&self, parent: impl AsRef<Path>, name: &str) -> Result<Cgroup> {
         let path = parent.as_ref().join(name);
-        if name.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        // One plain word: not `.`, which would be the parent itself.
+        let plain = Path::new(name).file_name() == Some(name.as_ref());
+        if !plain || !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(Error::new(format!("{path:?} cannot be the path of a cgroup")));
         }
         let base = self.base.as_ref().ok_or_else(|| self.not_delegated())?;
@@ -104,11 +107,18 @@ impl Hierarchy {
             self.own.display()
         ));
         error.hint(match self.kind() {
-            Kind::Unified => {
-                "run it as root, or with a cgroup of its own: systemd-run --user --scope -p Delegate=yes …; \
-                 or leave the limits out"
+            _ if access(&self.own, AccessFlags::W_OK) == Err(Errno::EROFS) => {
+                "it is mounted read-only: the container around us wants --privileged; or leave the \
+                 limits out"
             }
-            _ => "on a host with version 1 cgroups only root can set limits: run it as root, or leave the limits out",
+            Kind::Unified => {
+                "run it as root, or with a cgroup of its own: \
+                 systemd-run --user --scope -p Delegate=yes …; or leave the limits out"
+            }
+            Kind::Hybrid | Kind::Legacy => {
+                "with version 1 cgroups only root can set limits: run it as root, or leave the \
+                 limits out"
+            }
         })
     }
 }
@@ -122,53 +132,4 @@ fn writable(dir: &Path) -> bool {
             Err(errno) => errno == Errno::ENOENT && dir.exists(),
         }
     })
-}
-
-/// One line of `/proc/self/mountinfo`.
-#[derive(Debug, Clone)]
-pub(crate) struct Mount {
-    /// The directory of the file system that is mounted: not `/` inside a container.
-    root: PathBuf,
-    /// Where it is mounted.
-    pub(crate) point: PathBuf,
-    /// The file system's options, which are the controllers in version 1.
-    pub(crate) options: String,
-}
-
-impl Mount {
-    /// All mounts of this file system type, the shortest path first: the
-    /// others are in somebody's root directory.
-    ///
-    /// ```text
-    /// 35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
-    ///            │ └ where it is                         └ type    └ source  └ options
-    ///            └ which directory of it
-    /// ```
-    pub(crate) fn find(mountinfo: &str, fstype: &str) -> Vec<Mount> {
-        let parse = |line: &str| {
-            let (place, what) = line.split_once(" - ")?;
-            let (place, what): (Vec<_>, Vec<_>) =
-                (place.split(' ').collect(), what.split(' ').collect());
-            (what[0] == fstype).then_some(())?;
-            Some(Mount {
-                root: place.get(3)?.into(),
-                point: place.get(4)?.into(),
-                options: what.get(2)?.to_string(),
-            })
-        };
-        let mut mounts: Vec<_> = mountinfo.lines().filter_map(parse).collect();
-        mounts.sort_by_key(|mount| mount.point.as_os_str().len());
-        mounts
-    }
-
-    /// The directory of our own cgroup, from `0::/user.slice/session-1.scope`.
-    fn own_directory(&self, proc_cgroup: &str) -> PathBuf {
-        let line = proc_cgroup.lines().find_map(|line| line.strip_prefix("0::"));
-        let path = Path::new(line.unwrap_or("/"));
-        // A path outside what is mounted here cannot be reached: take the top.
-        let below = path.strip_prefix(&self.root).unwrap_or(Path::new(""));
-        let own = if below.starts_with("..") { self.point.clone() } else { self.point.join(below) };
-        // We have made room in a delegated cgroup before (see `subtree`).
-        if own.ends_with(LEAF) { own.parent().unwrap_or(&own).to_owned() } else { own }
-    }
 }

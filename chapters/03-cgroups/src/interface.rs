@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A cgroup's interface files: short texts, read and written whole.
 //!
 //! ```text

@@ -19,10 +19,9 @@
 //! ```
 //!
 //! In reading order: [`limits`] says which number goes into which file, [`hierarchy`]
-//! where we may make a cgroup, `subtree` how the controllers get there,
-//! [`cgroup`] is the life of one, [`stats`] what it tells about itself.
-//! `interface` and `tree` are the hands: files and directories. The rest is not
-//! needed to understand the chapter.
+//! where we may make a cgroup, `subtree` how the controllers get there, and
+//! [`cgroup`] is the life of one. All else is catalogue: [`stats`] is what a cgroup tells
+//! about itself, `interface` and `tree` are the hands that read, write, wait and remove.
 //!
 //! A life:
 //!
@@ -50,7 +49,9 @@ pub mod cgroup;
 pub mod hierarchy;
 mod interface;
 pub mod limits;
+mod mounts;
 pub mod options;
+mod scales;
 pub mod scope;
 pub mod sizes;
 pub mod stats;
@@ -60,6 +61,7 @@ mod v1;
 
 pub use cgroup::Cgroup;
 pub use hierarchy::{Hierarchy, Kind};
-pub use limits::{DeviceLimit, Limits};
+pub use limits::Limits;
 pub use options::LimitOptions;
+pub use scales::DeviceLimit;
 pub use stats::{Events, Pressure, Stats};

@@ -11,7 +11,8 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::stat::{major, minor};
 use nix::unistd::Pid;
 
-use crate::limits::{DeviceLimit, Limits};
+use crate::limits::Limits;
+use crate::scales::DeviceLimit;
 use crate::sizes::{PERIOD, cpus, size, size_or_unlimited};
 
 /// Options that limit what a container may use, named as docker names them.

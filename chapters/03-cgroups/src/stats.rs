@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What a cgroup tells about itself: usage, hits of a limit, pressure.
 
 use std::path::Path;

@@ -35,7 +35,11 @@ const ATTEMPTS: usize = 100;
 pub(crate) fn make(dir: &Path, prepare: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let parent = dir.parent().unwrap_or(dir);
     let attempt = || {
-        create_dir_all(parent).call(|| format!("mkdir({parent:?})"))?;
+        match create_dir_all(parent) {
+            // It was there when we came and gone when std looked at it again.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made.call(|| format!("mkdir({parent:?})")),
+        }?;
         prepare(parent)?;
         make_fresh(dir)
     };
@@ -85,28 +89,41 @@ fn enable(dir: &Path, controller: &str) -> Result<()> {
             None => return Err(not_available(controller, dir)),
         }
     }
-    let request = format!("+{controller}");
-    match write(dir, "cgroup.subtree_control", &request) {
-        Err(Error { errno: Some(Errno::EBUSY), .. }) if !holds_strangers(dir)? => {
-            step_aside(dir)?;
-            write(dir, "cgroup.subtree_control", &request)
-        }
-        done => done,
+    make_room(dir)?;
+    write(dir, "cgroup.subtree_control", &format!("+{controller}"))
+}
+
+/// Sees to the rule of no internal processes.
+///
+/// The kernel's own check is not enough: for `pids` and `cpu` it would allow
+/// us, because threads of one process may be divided by these, and then
+/// refuse to let a process into the child.
+fn make_room(dir: &Path) -> Result<()> {
+    if holds_strangers(dir)? {
+        return Err(Error::os(
+            format!("write({:?})", dir.join("cgroup.subtree_control")),
+            Errno::EBUSY,
+        ));
     }
+    // Only we are in a cgroup that was delegated to us, and in the way.
+    match is_root(dir) || read(dir, "cgroup.procs")?.is_empty() {
+        true => Ok(()),
+        false => step_aside(dir),
+    }
+}
+
+/// Only the root of all cgroups has no type, and no rule.
+fn is_root(dir: &Path) -> bool {
+    !dir.join("cgroup.type").exists()
 }
 
 /// Whether processes other than this one are in `dir`, and matter there.
 pub(crate) fn holds_strangers(dir: &Path) -> Result<bool> {
-    // Only the root of all cgroups has no type, and no rule.
-    if !dir.join("cgroup.type").exists() {
-        return Ok(false);
-    }
     let ours = std::process::id().to_string();
-    Ok(read(dir, "cgroup.procs")?.lines().any(|pid| pid != ours))
+    Ok(!is_root(dir) && read(dir, "cgroup.procs")?.lines().any(|pid| pid != ours))
 }
 
-/// We are the only process in a cgroup that was delegated to us, and in the
-/// way: move into a child of it.
+/// Moves this process into a child of `dir`.
 fn step_aside(dir: &Path) -> Result<()> {
     let leaf = dir.join(LEAF);
     match create_dir(&leaf) {
@@ -136,10 +153,6 @@ fn hint(error: Error) -> Error {
         Some(Errno::EACCES | Errno::EPERM) => error.hint(
             "this cgroup is not delegated to you: run it as root, or in a scope of its own \
              (systemd-run --user --scope -p Delegate=yes …), or without limits",
-        ),
-        Some(Errno::EROFS) => error.hint(
-            "/sys/fs/cgroup is mounted read-only: the container around us wants --privileged, \
-             or a writable cgroup mount",
         ),
         _ => error,
     }

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The directories of a cgroup and of those below it: walking, waiting, removing.
 
 use std::fs::{File, read_dir, remove_dir};
@@ -60,13 +62,12 @@ pub(crate) fn wait_for(dir: &Path, line: &str, deadline: Instant) -> Result<bool
 }
 
 /// Removes `dir` and the cgroups below, once they hold no processes.
-pub(crate) fn remove_tree(dir: &Path) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn remove_tree(dir: &Path, deadline: Instant) -> Result<()> {
     // Version 1 has no such file, and only rmdir(2) itself tells.
     if dir.join("cgroup.events").exists() {
         unless_gone(wait_for(dir, "populated 0", deadline))?;
     }
-    remove_before(deadline, dir).map_err(|error| match procs(dir) {
+    remove_when_empty(dir, deadline).map_err(|error| match procs(dir) {
         Ok(pids) if !pids.is_empty() => {
             let pids: Vec<_> = pids.iter().take(10).map(Pid::to_string).collect();
             error.hint(format!("processes are left in it: kill {}", pids.join(" ")))
@@ -75,13 +76,13 @@ pub(crate) fn remove_tree(dir: &Path) -> Result<()> {
     })
 }
 
-fn remove_before(deadline: Instant, dir: &Path) -> Result<()> {
+fn remove_when_empty(dir: &Path, deadline: Instant) -> Result<()> {
     loop {
         match unless_gone(remove_dir(dir).call(|| format!("rmdir({dir:?})"))) {
             Err(Error { errno: Some(Errno::EBUSY), .. }) if Instant::now() < deadline => {
                 for child in children(dir) {
                     // If this fails, so does our own rmdir, with the same reason.
-                    let _ = remove_before(deadline, &child);
+                    let _ = remove_when_empty(&child, deadline);
                 }
                 sleep(Duration::from_millis(1));
             }

@@ -20,9 +20,10 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{AccessFlags, Pid, access};
 
-use crate::hierarchy::Mount;
 use crate::interface::{number, read, read_if_any, value_of, write};
-use crate::limits::{DeviceLimit, Limits, Setting, max, missing_or_refused};
+use crate::limits::{Limits, Setting, max, missing_or_refused};
+use crate::mounts::Mount;
+use crate::scales::DeviceLimit;
 use crate::stats::{Events, Stats};
 use crate::subtree;
 use crate::tree::{PATIENCE, all_of, procs, remove_tree, unless_gone};
@@ -124,8 +125,8 @@ impl Cgroup {
     }
 
     /// Removes all of them.
-    pub(crate) fn remove(&self) -> Result<()> {
-        all_of(self.dirs.values().map(|dir| remove_tree(dir)))
+    pub(crate) fn remove(&self, deadline: Instant) -> Result<()> {
+        all_of(self.dirs.values().map(|dir| remove_tree(dir, deadline)))
     }
 
     /// Writes the limits that are given.

@@ -1,6 +1,6 @@
 //! In the foreground: bytes, signals and window sizes, until the container ends.
 //!
-//! One loop over poll(2). Each direction is a [`Pump`], which reads only when
+//! One loop over poll(2). Each direction is a pump, which reads only when
 //! what it has read before is written: a slow reader slows the writer, and
 //! nothing is lost.
 

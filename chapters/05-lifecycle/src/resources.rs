@@ -1,7 +1,7 @@
 //! The limits of an OCI configuration, as chapter 3 sets them.
 
 use ch01_clone::{Error, Result};
-use ch03_cgroups::limits::{DeviceLimit, Limits};
+use ch03_cgroups::{DeviceLimit, Limits};
 use oci_spec::runtime::{LinuxBlockIo, LinuxResources, LinuxThrottleDevice, Spec};
 
 /// What `linux.resources` limits; a limit that would be ignored is refused.

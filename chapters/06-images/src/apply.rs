@@ -26,6 +26,7 @@ use tar::EntryType;
 
 use crate::entries::{Entries, Entry};
 use crate::space::{self, Limits, Space};
+use crate::place::{Place, open_directory, parent};
 use crate::trees;
 use crate::whiteout::{self, Meaning};
 
@@ -86,23 +87,15 @@ fn about(entry: &Entry, mut error: Error) -> Error {
     space::explain(error)
 }
 
-struct Applier<'a> {
-    root: &'a Root,
+pub(crate) struct Applier<'a> {
+    pub(crate) root: &'a Root,
     /// The parent of the last entry: the next one mostly has the same.
-    place: Option<Place>,
-    ids: IdMaps,
-    in_user_namespace: bool,
-    space: Space,
-    summary: Summary,
+    pub(crate) place: Option<Place>,
+    pub(crate) ids: IdMaps,
+    pub(crate) in_user_namespace: bool,
+    pub(crate) space: Space,
+    pub(crate) summary: Summary,
     buffer: Vec<u8>,
-}
-
-/// A directory in which entries are made.
-struct Place {
-    path: PathBuf,
-    dir: OwnedFd,
-    /// Its times, which each entry made in it changes: they are put back when we leave it.
-    times: [TimeSpec; 2],
 }
 
 impl Applier<'_> {
@@ -262,138 +255,6 @@ impl Applier<'_> {
             Some(_) => Ok(()),
         }
     }
-
-    /// Owner, mode, attributes and times of what can be opened. The order matters:
-    /// a change of owner clears set-uid bits and capabilities.
-    fn inode(
-        &mut self,
-        entry: &Entry,
-        name: &OsStr,
-        fd: std::os::fd::BorrowedFd<'_>,
-    ) -> Result<()> {
-        self.own(entry, name)?;
-        let mode = entry.mode()?;
-        fchmod(fd, Mode::from_bits_truncate(mode)).call(|| format!("fchmod({mode:o})"))?;
-        self.extended(entry, name)?;
-        let time = entry.modified()?;
-        futimens(fd, &time, &time).call(|| "futimens")
-    }
-
-    /// The same for what cannot, or should not, be opened: links, devices, FIFOs.
-    fn attributes(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
-        self.own(entry, name)?;
-        if entry.kind() != EntryType::Symlink {
-            let mode = Mode::from_bits_truncate(entry.mode()?);
-            fchmodat(self.place(), name, mode, FchmodatFlags::NoFollowSymlink)
-                .call(|| format!("fchmodat({mode:?})"))?;
-        }
-        self.extended(entry, name)?;
-        let time = entry.modified()?;
-        utimensat(self.place(), name, &time, &time, UtimensatFlags::NoFollowSymlink)
-            .call(|| "utimensat")
-    }
-
-    fn own(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
-        let (uid, gid) = entry.owner()?;
-        let known = |ids: &[IdRange], id: u32| {
-            ids.iter().any(|range| id >= range.inside && id - range.inside < range.count)
-        };
-        let (has_uid, has_gid) = (known(&self.ids.uids, uid), known(&self.ids.gids, gid));
-        self.summary.owners_flattened += u64::from(!has_uid || !has_gid);
-        let uid = Uid::from_raw(if has_uid { uid } else { 0 });
-        let gid = Gid::from_raw(if has_gid { gid } else { 0 });
-        fchownat(self.place(), name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
-            .call(|| format!("fchownat({uid}, {gid})"))
-    }
-
-    fn extended(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
-        for (key, value) in entry.attributes() {
-            if whiteout::is_private_attribute(key) {
-                continue;
-            }
-            // There is no call with a descriptor and a name; this comes to the
-            // same, and does not follow the name.
-            let dir = Path::new("/proc/self/fd").join(self.place().as_raw_fd().to_string());
-            match lsetxattr(dir.join(name), key, value, XattrFlags::empty()) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::PERM | rustix::io::Errno::OPNOTSUPP) => {
-                    self.summary.attributes_skipped += 1;
-                }
-                Err(errno) => {
-                    return Err(std::io::Error::from(errno)).call(|| format!("lsetxattr({key:?})"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn place(&self) -> &OwnedFd {
-        &self.place.as_ref().expect("entered before").dir
-    }
-
-    /// Goes to a directory, made with all above it where an archive does not say it.
-    fn enter(&mut self, path: &Path) -> Result<()> {
-        if self.place.as_ref().is_some_and(|place| place.path == path) {
-            return Ok(());
-        }
-        self.leave()?;
-        let dir = self.open(path)?;
-        let stat = root::stat(&dir)?;
-        let times = [
-            TimeSpec::new(stat.st_atime, stat.st_atime_nsec),
-            TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec),
-        ];
-        self.place = Some(Place { path: path.to_owned(), dir, times });
-        Ok(())
-    }
-
-    fn leave(&mut self) -> Result<()> {
-        match self.place.take() {
-            Some(place) => {
-                futimens(&place.dir, &place.times[0], &place.times[1]).call(|| "futimens")
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn open(&mut self, path: &Path) -> Result<OwnedFd> {
-        match self.root.lookup(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
-            Err(error) if matches!(error.errno, Some(Errno::ENOENT | Errno::ENOTDIR)) => {}
-            done => return done,
-        }
-        let Some(name) = path.file_name() else { return Err(in_the_way(path)) };
-        self.enter(parent(path))?;
-        let there = whiteout::look(self.place(), name)?;
-        match &there {
-            None => {}
-            Some(stat) if whiteout::is(stat) => trees::remove(self.place(), name)?,
-            // A file, or a link that leads nowhere, in this root at least.
-            Some(_) => return Err(in_the_way(path)),
-        }
-        self.space.take_entry()?;
-        mkdirat(self.place(), name, Mode::S_IRWXU).call(|| format!("mkdirat({path:?})"))?;
-        let dir = open_directory(self.place(), name)?;
-        let mode = Mode::S_IRWXU | Mode::S_IRGRP | Mode::S_IXGRP | Mode::S_IROTH | Mode::S_IXOTH;
-        fchmod(&dir, mode).call(|| "fchmod(755)")?;
-        if there.is_some() {
-            whiteout::make_opaque(&dir, self.in_user_namespace)?;
-        }
-        self.leave()?;
-        Ok(dir)
-    }
-}
-
-fn in_the_way(path: &Path) -> Error {
-    Error::os(format!("{path:?} is in the way"), Errno::ENOTDIR)
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
-}
-
-fn open_directory(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(parent, name, flags, Mode::empty()).call(|| format!("openat({name:?}, O_NOFOLLOW)"))
 }
 
 fn missing(error: Error, target: &Path) -> Error {

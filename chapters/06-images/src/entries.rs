@@ -17,17 +17,16 @@ use std::path::{Path, PathBuf};
 
 use ch01_clone::{Error, Result};
 use nix::sys::time::TimeSpec;
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::{EntryType, Header};
 
 use crate::moving;
+use crate::records::{Records, find, number, parse, seconds};
+use crate::sparse::{Piece, check};
 
-const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// More than the kernel allows for a path and all extended attributes of a file.
 const MAX_RECORDS: u64 = 4 << 20;
-
-/// As many pieces as a sparse file may have here.
-const MAX_PIECES: usize = 1 << 20;
 
 /// The entries of an archive, and after each call of [`next`](Entries::next) its data.
 pub struct Entries<R> {
@@ -40,22 +39,14 @@ pub struct Entries<R> {
 
 /// One entry: a header, and the records that belong to it.
 pub struct Entry {
-    header: Header,
+    pub(crate) header: Header,
     name: Vec<u8>,
     link: Vec<u8>,
-    records: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) records: Records,
     /// How many bytes of data there are in the archive.
     pub size: u64,
     /// How long the file is, and where its pieces lie, if it has holes.
     pub sparse: Option<(u64, Vec<Piece>)>,
-}
-
-/// A piece of a file with holes: `length` bytes of data at `offset`.
-pub struct Piece {
-    /// Where in the file.
-    pub offset: u64,
-    /// How many bytes.
-    pub length: u64,
 }
 
 impl<R: Read> Entries<R> {
@@ -110,7 +101,7 @@ impl<R: Read> Entries<R> {
         size: u64,
         name: Option<Vec<u8>>,
         link: Option<Vec<u8>>,
-        records: Vec<(Vec<u8>, Vec<u8>)>,
+        records: Records,
     ) -> Result<Entry> {
         let record = |key: &str| find(&records, key).map(<[u8]>::to_vec);
         let name = record("GNU.sparse.name").or_else(|| record("path")).or(name);
@@ -175,7 +166,7 @@ impl<R: Read> Entries<R> {
         Ok(bytes)
     }
 
-    fn exact(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+    pub(crate) fn exact(&mut self, mut bytes: &mut [u8]) -> Result<()> {
         while !bytes.is_empty() {
             match self.read(bytes)? {
                 0 => return Err(Error::new("a tar entry that is too short")),
@@ -183,68 +174,6 @@ impl<R: Read> Entries<R> {
             }
         }
         Ok(())
-    }
-
-    /// Where the pieces of a sparse file lie: GNU's own headers, or PAX in three versions.
-    fn pieces(&mut self, entry: &Entry) -> Result<Option<(u64, Vec<Piece>)>> {
-        let io = |error| moving("a sparse file's header", error);
-        let mut pieces = Vec::new();
-        if let (EntryType::GNUSparse, Some(gnu)) =
-            (entry.header.entry_type(), entry.header.as_gnu())
-        {
-            gnu.sparse.iter().try_for_each(|piece| add(&mut pieces, piece))?;
-            let mut more = gnu.is_extended();
-            while more {
-                let mut block = GnuExtSparseHeader::new();
-                if !fill(&mut self.reader, block.as_mut_bytes())? {
-                    return Err(Error::new("the archive ends in a sparse file's header"));
-                }
-                block.sparse().iter().try_for_each(|piece| add(&mut pieces, piece))?;
-                more = block.is_extended();
-            }
-            return Ok(Some((gnu.real_size().map_err(io)?, pieces)));
-        }
-        let length = number(&entry.records, "GNU.sparse.realsize")?
-            .or(number(&entry.records, "GNU.sparse.size")?);
-        let Some(length) = length.filter(|_| entry.is_file()) else { return Ok(None) };
-        let numbers = if let Some(map) = find(&entry.records, "GNU.sparse.map") {
-            map.split(|&byte| byte == b',').map(decimal).collect::<Result<Vec<_>>>()?
-        } else if find(&entry.records, "GNU.sparse.major") == Some(b"1") {
-            self.map_in_data()?
-        } else {
-            let keys = [&b"GNU.sparse.offset"[..], b"GNU.sparse.numbytes"];
-            let ours = entry.records.iter().filter(|(key, _)| keys.contains(&&**key));
-            ours.map(|(_, value)| decimal(value)).collect::<Result<Vec<_>>>()?
-        };
-        for pair in numbers.chunks(2) {
-            let &[offset, length] = pair else { return Err(Error::new("half a sparse piece")) };
-            push(&mut pieces, offset, length)?;
-        }
-        Ok(Some((length, pieces)))
-    }
-
-    /// PAX 1.0: the data begins with blocks of decimal numbers, a line each, the first their count.
-    fn map_in_data(&mut self) -> Result<Vec<u64>> {
-        let (mut numbers, mut digits) = (Vec::new(), Vec::new());
-        let mut block = [0; BLOCK];
-        loop {
-            self.exact(&mut block)?;
-            for &byte in &block {
-                match byte {
-                    b'\n' => numbers.push(decimal(&std::mem::take(&mut digits))?),
-                    _ if digits.len() > 20 => return Err(Error::new("garbled sparse map")),
-                    byte => digits.push(byte),
-                }
-                let wanted = numbers.first().copied().unwrap_or(1);
-                if wanted > MAX_PIECES as u64 {
-                    return Err(Error::new("a sparse file of too many pieces"));
-                }
-                if numbers.len() as u64 == 2 * wanted + 1 {
-                    numbers.remove(0);
-                    return Ok(numbers);
-                }
-            }
-        }
     }
 }
 
@@ -261,7 +190,7 @@ impl Entry {
         }
     }
 
-    fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         use EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
         ![Block, Char, Directory, Fifo, Link, Symlink].contains(&self.kind())
     }
@@ -353,84 +282,8 @@ pub(crate) fn is_header(header: &Header) -> bool {
     header.cksum().is_ok_and(|said| said == sum + 8 * 32)
 }
 
-/// `LENGTH KEY=VALUE\n`, again and again.
-fn parse(mut bytes: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut records = Vec::new();
-    while !bytes.is_empty() && bytes[0] != 0 {
-        let cut = || {
-            let space = bytes.iter().position(|&byte| byte == b' ')?;
-            let length = decimal(&bytes[..space]).ok()? as usize;
-            let record = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
-            let equals = record.iter().position(|&byte| byte == b'=')?;
-            Some((length, record[..equals].to_vec(), record[equals + 1..].to_vec()))
-        };
-        let (length, key, value) = cut().ok_or_else(|| Error::new("garbled PAX records"))?;
-        records.push((key, value));
-        bytes = &bytes[length..];
-    }
-    Ok(records)
-}
-
-/// The last one counts; an empty one takes back what was said.
-fn find<'a>(records: &'a [(Vec<u8>, Vec<u8>)], key: &str) -> Option<&'a [u8]> {
-    let found = records.iter().rev().find(|(name, _)| name == key.as_bytes());
-    found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
-}
-
-fn number(records: &[(Vec<u8>, Vec<u8>)], key: &str) -> Result<Option<u64>> {
-    find(records, key).map(decimal).transpose()
-}
-
-fn decimal(digits: &[u8]) -> Result<u64> {
-    let text = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'));
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Error::new("no number in a tar header"))
-}
-
-/// Seconds since 1970, with a fraction perhaps, and before 1970 perhaps.
-fn seconds(text: &[u8]) -> Option<TimeSpec> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let whole: i64 = whole.parse().ok()?;
-    let nine: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    let nanos: i64 = nine.parse::<u32>().ok()?.into();
-    Some(match text.starts_with('-') && nanos > 0 {
-        true => TimeSpec::new(whole - 1, 1_000_000_000 - nanos),
-        false => TimeSpec::new(whole, nanos),
-    })
-}
-
-fn add(pieces: &mut Vec<Piece>, piece: &GnuSparseHeader) -> Result<()> {
-    let io = |error| moving("a sparse file's header", error);
-    match piece.is_empty() {
-        true => Ok(()),
-        false => push(pieces, piece.offset().map_err(io)?, piece.length().map_err(io)?),
-    }
-}
-
-fn push(pieces: &mut Vec<Piece>, offset: u64, length: u64) -> Result<()> {
-    if pieces.len() == MAX_PIECES {
-        return Err(Error::new("a sparse file of too many pieces"));
-    }
-    pieces.push(Piece { offset, length });
-    Ok(())
-}
-
-/// Pieces are in order, inside the file, and all of the data; says how much that is.
-fn check(length: u64, pieces: &[Piece], data: u64) -> Result<u64> {
-    let (mut end, mut sum) = (0, 0u64);
-    for piece in pieces {
-        let next = piece.offset.checked_add(piece.length).filter(|_| piece.offset >= end);
-        end = next.ok_or_else(|| Error::new("a sparse file whose pieces overlap"))?;
-        sum += piece.length;
-    }
-    match end <= length && sum == data {
-        true => Ok(sum),
-        false => Err(Error::new("a sparse file whose pieces are not its data")),
-    }
-}
-
 /// Reads a whole block; `false` at the end of everything.
-fn fill(reader: &mut impl Read, block: &mut [u8]) -> Result<bool> {
+pub(crate) fn fill(reader: &mut impl Read, block: &mut [u8]) -> Result<bool> {
     let mut have = 0;
     while have < block.len() {
         match reader.read(&mut block[have..]) {

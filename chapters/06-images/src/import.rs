@@ -12,7 +12,8 @@ use crate::apply::Summary;
 use crate::compression::Compression;
 use crate::ingest::{self, Blob, Ingest, Unpacked};
 use crate::space::Limits;
-use crate::store::{Image, Store, name_of, renamed, to_json};
+use crate::layout::to_json;
+use crate::store::{Image, Store, name_of, renamed};
 use crate::{archive, name, time};
 
 /// Where the files of a new image come from.
@@ -57,8 +58,8 @@ impl Store {
         self.sweep()?;
         step!(
             "import",
-            "The files become one layer, kept twice: packed, for other machines, and \
-             unpacked, to be run. Its name is written last: it never means half an image.",
+            "The files become one layer, kept twice: as an archive, for other machines, \
+             and unpacked, to be run. Its name is written last: it never means half an image.",
             "ls -la images/blobs/sha256 layers ingest",
             "rename(ingest/..., layers/...), rename(ingest/..., images/index.json) for {name}",
             self.import_now(source, &name, recipe),
@@ -67,13 +68,13 @@ impl Store {
 
     fn import_now(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
         let ingest = Ingest::begin(self)?;
-        let (kind, packed) = self.pack(&ingest, source)?;
-        let layer = ingest.unpack(&packed.path, recipe.limits)?;
+        let (kind, archive) = self.archive(&ingest, source)?;
+        let layer = ingest.unpack(&archive.path, recipe.limits)?;
         let config = configuration(recipe, &layer);
         let config_blob = json_blob(&ingest, "config", &config)?;
         let manifest = manifest(
             descriptor(MediaType::ImageConfig, &config_blob),
-            descriptor(kind.media_type(), &packed),
+            descriptor(kind.media_type(), &archive),
         );
         let manifest_blob = json_blob(&ingest, "manifest", &manifest)?;
         let mut entry = descriptor(MediaType::ImageManifest, &manifest_blob);
@@ -85,7 +86,7 @@ impl Store {
         let entry = renamed(entry, Some(name));
 
         let lock = self.lock()?;
-        for blob in [&packed, &config_blob, &manifest_blob] {
+        for blob in [&archive, &config_blob, &manifest_blob] {
             ingest::place(&blob.path, &self.blob(&blob.digest)?)?;
         }
         ingest::place(&layer.path, &self.layer(&layer.diff_id))?;
@@ -97,16 +98,14 @@ impl Store {
     }
 
     /// Writes the layer's blob.
-    fn pack(&self, ingest: &Ingest, source: Source<'_>) -> Result<(Compression, Blob)> {
-        let mut kind = Compression::Gzip;
-        let blob = ingest.blob("packed", |to| match source {
+    fn archive(&self, ingest: &Ingest, source: Source<'_>) -> Result<(Compression, Blob)> {
+        let mut kind = Compression::None;
+        let blob = ingest.blob("archive", |to| match source {
             Source::Archive(archive) => {
-                kind = ingest::copy_packed(archive, to)?;
+                kind = ingest::copy_archive(archive, to)?;
                 Ok(())
             }
-            Source::Directory(dir) => {
-                ingest::pack(to, |to| archive::write(dir, &self.images_dir().join(".."), to))
-            }
+            Source::Directory(dir) => archive::write(dir, &self.images_dir().join(".."), to),
         })?;
         Ok((kind, blob))
     }

@@ -18,7 +18,8 @@ use crate::apply::{Summary, apply};
 use crate::compression::{self, Compression};
 use crate::digest::Hashed;
 use crate::space::{Limits, Space};
-use crate::store::{Store, sync_dir};
+use crate::layout::sync_dir;
+use crate::store::Store;
 use crate::{moving, space, trees};
 
 /// How much may follow the end of an archive: tar(1) fills up to a whole record.
@@ -124,26 +125,11 @@ impl Drop for Ingest {
     }
 }
 
-/// Copies an archive as it comes: packed ones stay as they are, plain ones are packed.
-pub(crate) fn copy_packed(archive: impl io::Read, to: &mut dyn Write) -> Result<Compression> {
+/// Copies an archive as it comes, packed or not: to pack a gigabyte takes longer than to unpack it.
+pub(crate) fn copy_archive(archive: impl io::Read, to: &mut dyn Write) -> Result<Compression> {
     let (kind, mut archive) = compression::detect(archive)?;
-    let io = |error| moving("copying the archive", error);
-    if kind == Compression::None {
-        pack(to, |to| io::copy(&mut archive, to).map(drop).map_err(io))?;
-        return Ok(Compression::Gzip);
-    }
-    copy(&mut archive, to).map_err(io)?;
+    copy(&mut archive, to).map_err(|error| moving("copying the archive", error))?;
     Ok(kind)
-}
-
-/// Packs what `write` writes. Fast: it is read once, when the layer is unpacked.
-pub(crate) fn pack(
-    to: &mut dyn Write,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
-    let mut packer = flate2::write::GzEncoder::new(to, flate2::Compression::fast());
-    write(&mut packer)?;
-    packer.finish().map_err(|error| moving("gzip", error)).map(drop)
 }
 
 /// std's copy has a buffer of 8 KiB.

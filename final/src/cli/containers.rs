@@ -3,7 +3,7 @@
 use ch05_lifecycle::{Record, Status};
 use clap::Args;
 
-use super::ago;
+use super::{ago, print};
 use crate::engine::Engine;
 
 /// List containers
@@ -34,28 +34,21 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
     let all = engine.list()?;
     let shown = all.iter().filter(|record| args.all || record.status == Status::Running);
     if args.quiet {
-        shown.for_each(|record| println!("{}", &record.id[..12]));
-        return Ok(0);
+        return print(&shown.map(|record| format!("{}\n", &record.id[..12])).collect::<String>());
     }
-    println!(
-        "{:<14} {:<18} {:<22} {:<16} {:<24} NAMES",
-        "CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS"
-    );
+    let row = |id: &str, image: &str, command: &str, created: &str, status: &str, name: &str| {
+        format!("{id:<14} {image:<18} {command:<22} {created:<16} {status:<16} {name}\n")
+    };
+    let mut text = row("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES");
     for record in shown {
         let mut command = format!("\"{}\"", record.command.join(" "));
         if command.chars().count() > 22 {
             command = command.chars().take(20).chain("…\"".chars()).collect();
         }
-        println!(
-            "{:<14} {:<18} {command:<22} {:<16} {:<24} {}",
-            &record.id[..12],
-            record.image,
-            ago(record.created),
-            status(record),
-            record.name
-        );
+        let (id, created) = (&record.id[..12], ago(record.created));
+        text += &row(id, &record.image, &command, &created, &status(record), &record.name);
     }
-    Ok(0)
+    print(&text)
 }
 
 fn status(record: &Record) -> String {
@@ -72,7 +65,7 @@ pub fn rm(engine: &Engine, args: &RmArgs) -> anyhow::Result<u8> {
     let mut status = 0;
     for container in &args.containers {
         match engine.remove(container, args.force) {
-            Ok(name) => println!("{name}"),
+            Ok(name) => drop(print(&format!("{name}\n"))?),
             Err(error) => {
                 eprintln!("dockster: {error}");
                 status = 1;

@@ -104,12 +104,12 @@ pub fn doctor(args: DoctorArgs, root: &Path) -> anyhow::Result<u8> {
         let finding = check(&patient);
         worst = worst.max(u8::from(finding.verdict == Verdict::Fail));
         match args.plain {
-            true => println!("{}", line(name, &finding)),
-            false => print!("{}", lines(name, &finding, color)),
-        }
+            true => super::print(&(line(name, &finding) + "\n"))?,
+            false => super::print(&lines(name, &finding, color))?,
+        };
     }
     if !args.plain {
-        println!("\n{}", if worst == 0 { HEALTHY } else { ILL });
+        super::print(&format!("\n{}\n", if worst == 0 { HEALTHY } else { ILL }))?;
     }
     Ok(worst)
 }

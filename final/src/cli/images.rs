@@ -9,7 +9,7 @@ use ch06_images::{Imported, Recipe, Source};
 use clap::Args;
 use oci_spec::image::Config;
 
-use super::ago;
+use super::{ago, print};
 use crate::engine::Engine;
 
 /// Make an image of a tar archive or a directory
@@ -62,9 +62,8 @@ pub fn import(engine: &Engine, args: ImportArgs) -> anyhow::Result<u8> {
         let mut archive = File::open(path).with_context(|| format!("open {:?}", args.source))?;
         engine.import(Source::Archive(&mut archive as &mut dyn Read), &args.name, &recipe)?
     };
-    println!("{}", imported.image.id);
     say_what_is_missing(&imported);
-    Ok(0)
+    print(&format!("{}\n", imported.image.id))
 }
 
 /// What an ordinary user cannot have is said once, and not with every file.
@@ -124,23 +123,23 @@ fn words(text: &str) -> anyhow::Result<Vec<String>> {
 pub fn images(engine: &Engine, args: &ImagesArgs) -> anyhow::Result<u8> {
     let all = engine.store().images()?;
     if args.quiet {
-        all.iter().for_each(|image| println!("{}", short(&image.id)));
-        return Ok(0);
+        return print(
+            &all.iter().map(|image| format!("{}\n", short(&image.id))).collect::<String>(),
+        );
     }
-    println!("{:<24} {:<12} {:<14} {:<16} SIZE", "REPOSITORY", "TAG", "IMAGE ID", "CREATED");
+    let row = |repository: &str, tag: &str, id: &str, created: &str, size: &str| {
+        format!("{repository:<24} {tag:<12} {id:<14} {created:<16} {size}\n")
+    };
+    let mut text = row("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE");
     for image in all {
         let name = image.name.as_deref().unwrap_or("<none>:<none>");
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
         let created =
             image.created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let created = created.map_or_else(|| "N/A".to_owned(), |time| ago(time.as_secs()));
-        println!(
-            "{repository:<24} {tag:<12} {:<14} {created:<16} {}",
-            short(&image.id),
-            size(image.size)
-        );
+        text += &row(repository, tag, short(&image.id), &created, &size(image.size));
     }
-    Ok(0)
+    print(&text)
 }
 
 fn short(id: &str) -> &str {
@@ -170,8 +169,9 @@ pub fn rmi(engine: &Engine, args: &RmiArgs) -> anyhow::Result<u8> {
     for image in &args.images {
         match engine.remove_image(image, args.force) {
             Ok(removed) => {
-                removed.untagged.iter().for_each(|name| println!("Untagged: {name}"));
-                removed.deleted.iter().for_each(|id| println!("Deleted: {id}"));
+                let untagged = removed.untagged.iter().map(|name| format!("Untagged: {name}\n"));
+                let deleted = removed.deleted.iter().map(|id| format!("Deleted: {id}\n"));
+                print(&untagged.chain(deleted).collect::<String>())?;
             }
             Err(error) => {
                 eprintln!("dockster: {error}");

@@ -5,6 +5,7 @@ mod doctor;
 mod images;
 mod run;
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::rootless;
 
 /// A container runtime to learn from
 #[derive(Parser)]
-#[command(name = "dockster", version, max_term_width = 78)]
+#[command(name = "dockster", version, term_width = 78)]
 struct Cli {
     /// Where images and containers are kept [default: /var/lib/dockster, or
     /// ~/.local/share/dockster for an ordinary user]
@@ -72,6 +73,14 @@ pub fn main() -> ExitCode {
             Command::Doctor(_) => unreachable!("answered above"),
         }
     })
+}
+
+/// Prints what a command has found. Whoever reads may stop early: `| head` is no error.
+fn print(text: &str) -> anyhow::Result<u8> {
+    match stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(0),
+    }
 }
 
 /// How long ago, as docker says it.

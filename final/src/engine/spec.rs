@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ch01_clone::{Context, Error, IdMaps, Result};
 use ch02_chroot::mask::{MASKED, READ_ONLY};
 use ch02_chroot::{Mount, Root, devices};
-use ch03_cgroups::limits::Limits;
+use ch03_cgroups::{DeviceLimit, Limits};
 use ch05_lifecycle::mounts::describe;
 use ch06_images::{Identity, Image, identity};
 use oci_spec::runtime::Spec;
@@ -136,5 +136,21 @@ fn resources(limits: &Limits) -> Value {
             "mems": limits.cpuset_mems,
         },
         "pids": limits.pids.map(|limit| json!({ "limit": limit })),
+        "blockIO": {
+            "weight": limits.io_weight,
+            "throttleReadBpsDevice": throttle(limits, |device| device.read_bps),
+            "throttleWriteBpsDevice": throttle(limits, |device| device.write_bps),
+            "throttleReadIOPSDevice": throttle(limits, |device| device.read_iops),
+            "throttleWriteIOPSDevice": throttle(limits, |device| device.write_iops),
+        },
     })
+}
+
+/// The specification lists one kind of limit at a time.
+fn throttle(limits: &Limits, rate: fn(&DeviceLimit) -> Option<u64>) -> Vec<Value> {
+    let limited = |device: &DeviceLimit| {
+        let (major, minor) = (device.major, device.minor);
+        rate(device).map(|rate| json!({ "major": major, "minor": minor, "rate": rate }))
+    };
+    limits.io_max.iter().filter_map(limited).collect()
 }

@@ -1,0 +1,69 @@
+//! Catalogue: not needed to understand the chapter.
+//!
+//! A message of the gate as bytes.
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+
+use crate::error::Error;
+use crate::gate::Message;
+use crate::steps::Step;
+
+/// A packet is never longer; what does not fit is cut by whoever sends it.
+pub(crate) const PACKET: usize = 8192;
+
+/// A tag, then fields that each end in a zero byte.
+pub(crate) fn encode(message: &Message) -> Vec<u8> {
+    let number;
+    let (tag, fields) = match message {
+        Message::Go => (b'g', vec![]),
+        Message::Exec => (b'x', vec![]),
+        Message::Terminal(_) => (b't', vec![]),
+        Message::Child(pid, _) => {
+            number = pid.to_string();
+            (b'c', vec![&*number])
+        }
+        Message::Step(s) => (b's', vec![&*s.package, &s.name, &s.why, &s.look, &s.call]),
+        Message::Failed(e) => {
+            number = e.errno.map_or(0, |errno| errno as i32).to_string();
+            (b'f', vec![&*number, &e.step, &e.call, e.hint.as_deref().unwrap_or("")])
+        }
+    };
+    let room = PACKET / 6;
+    let mut bytes = vec![tag];
+    for field in fields {
+        bytes.extend(field.bytes().filter(|&b| b != 0).take(room));
+        bytes.push(0);
+    }
+    bytes
+}
+
+pub(crate) fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Option<Message> {
+    let (&tag, rest) = bytes.split_first()?;
+    let mut fields = rest.split(|&b| b == 0).map(|f| String::from_utf8_lossy(f).into_owned());
+    let mut next = || fields.next();
+    Some(match tag {
+        b'g' => Message::Go,
+        b'x' => Message::Exec,
+        b't' => Message::Terminal(fd?),
+        b'c' => Message::Child(next()?.parse().ok()?, fd?),
+        b's' => Message::Step(Step {
+            package: next()?,
+            name: next()?,
+            why: next()?,
+            look: next()?,
+            call: next()?,
+        }),
+        b'f' => {
+            let errno: i32 = next()?.parse().ok()?;
+            Message::Failed(Error {
+                errno: (errno != 0).then(|| Errno::from_raw(errno)),
+                step: next()?,
+                call: next()?,
+                hint: Some(next()?).filter(|hint| !hint.is_empty()),
+            })
+        }
+        _ => return None,
+    })
+}

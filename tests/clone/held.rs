@@ -3,8 +3,9 @@
 //! Shared by the suites of chapters 1 to 3.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use dockster_tests::{Failed, scaled, wait_until};
@@ -24,7 +25,7 @@ pub const KINDS: [&str; 8] = ["user", "mnt", "pid", "uts", "ipc", "net", "cgroup
 pub struct Held {
     program: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<String>,
     /// The pid of the process inside, as the host counts.
     pub inside: u32,
 }
@@ -36,7 +37,9 @@ impl Held {
         let mut program = command.spawn().map_err(|e| format!("{command:?}: {e}"))?;
         let input = program.stdin.take();
         let output = BufReader::new(program.stdout.take().expect("stdout is a pipe"));
-        let mut held = Held { program, input, output, inside: 0 };
+        let (sender, lines) = channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|l| sender.send(l)));
+        let mut held = Held { program, input, lines, inside: 0 };
         held.wait_for_line("ready")?;
         let children = children(held.pid());
         match children[..] {
@@ -48,14 +51,12 @@ impl Held {
 
     /// Reads the program's output up to this line.
     pub fn wait_for_line(&mut self, line: &str) -> Result<(), Failed> {
-        let mut seen = String::new();
+        let mut seen = Vec::new();
         loop {
-            let start = seen.len();
-            if self.output.read_line(&mut seen)? == 0 {
-                return Err(format!("it ended without saying {line:?}, but {seen:?}").into());
-            }
-            if seen[start..].trim_end() == line {
-                return Ok(());
+            match self.lines.recv_timeout(scaled(PATIENCE)) {
+                Ok(found) if found == line => return Ok(()),
+                Ok(other) => seen.push(other),
+                Err(why) => return Err(format!("not said ({why}): {line:?}, but {seen:?}").into()),
             }
         }
     }
@@ -97,7 +98,9 @@ impl Held {
         drop(self.input.take());
         let status = self.ended()?;
         let mut rest = String::new();
-        self.output.read_to_string(&mut rest)?;
+        while let Ok(line) = self.lines.recv_timeout(scaled(PATIENCE)) {
+            rest += &(line + "\n");
+        }
         Ok((status, rest))
     }
 

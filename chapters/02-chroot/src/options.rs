@@ -35,7 +35,11 @@ impl RootfsArgs {
     /// The root file system that these options and a directory make.
     pub fn rootfs(&self, directory: PathBuf, ids: &IdMaps) -> Result<Rootfs> {
         let tree = match self.overlay || self.upper.is_some() {
-            true => Tree::Overlay { lowers: vec![directory], kept: self.upper.clone() },
+            true => Tree::Overlay {
+                lowers: vec![directory],
+                kept: self.upper.clone(),
+                volatile: self.upper.is_none(),
+            },
             false => Tree::Directory(directory),
         };
         let mut rootfs = Rootfs::new(tree, ids);

@@ -41,6 +41,9 @@ pub enum Tree {
         lowers: Vec<PathBuf>,
         /// A directory that keeps what is written (in `upper`); without one it is thrown away.
         kept: Option<PathBuf>,
+        /// Whether what is written need not outlive the mount: unmounting then
+        /// does not wait until all of it is on the disk.
+        volatile: bool,
     },
 }
 
@@ -124,7 +127,7 @@ impl Tree {
                 "open_tree({path:?}, OPEN_TREE_CLONE), move_mount",
                 bind_over_itself(path),
             ),
-            Tree::Overlay { lowers, kept } => {
+            Tree::Overlay { lowers, kept, volatile } => {
                 let layers: Vec<_> = lowers.iter().map(|path| path.display().to_string()).collect();
                 let layers = layers.join(":");
                 let upper =
@@ -135,7 +138,7 @@ impl Tree {
                      is written, and together they look like one tree.",
                     "grep overlay /proc/PID/mountinfo",
                     "mount(overlay, lowerdir={layers}, upperdir={upper}/upper)",
-                    overlay(lowers, kept.as_deref()),
+                    overlay(lowers, kept.as_deref(), *volatile),
                 )
             }
         }
@@ -151,7 +154,7 @@ fn bind_over_itself(path: &Path) -> Result<Root> {
 
 /// overlayfs by mount(2), with names of descriptors for the layers: its options
 /// have room for a page, and fsconfig for 255 bytes, and layers have long paths.
-fn overlay(lowers: &[PathBuf], kept: Option<&Path>) -> Result<Root> {
+fn overlay(lowers: &[PathBuf], kept: Option<&Path>, volatile: bool) -> Result<Root> {
     let lowers = lowers.iter().map(|path| directory(path)).collect::<Result<Vec<_>>>()?;
     let own = match (kept, lowers.first()) {
         (Some(path), _) => directory(path)?,
@@ -177,6 +180,9 @@ fn overlay(lowers: &[PathBuf], kept: Option<&Path>) -> Result<Root> {
     if devices::in_user_namespace() {
         // trusted.* attributes need privileges over the whole machine.
         options += ",userxattr";
+    }
+    if volatile {
+        options += ",volatile";
     }
     nix::mount::mount(
         Some("overlay"),

@@ -70,11 +70,10 @@ impl Cgroup {
 
     fn make(&self, limits: &Limits) -> Result<()> {
         let Some(v1) = &self.v1 else {
-            let needed = limits.controllers()?;
-            return subtree::make(&self.dir, |parent| subtree::hand_on(parent, &needed));
+            return subtree::make(&self.dir, &limits.controllers()?);
         };
         if !v1.alone {
-            subtree::make(&self.dir, |_| Ok(()))?;
+            subtree::make_directory(&self.dir)?;
         }
         v1.make()
     }

@@ -30,9 +30,16 @@ pub(crate) const LEAF: &str = "supervisor";
 /// How often a parent may vanish under our hands before we give up.
 const ATTEMPTS: usize = 100;
 
-/// Makes the cgroup `dir`, after its parents, the last of which is made
-/// ready by `prepare`.
-pub(crate) fn make(dir: &Path, prepare: impl Fn(&Path) -> Result<()>) -> Result<()> {
+/// Makes the cgroup `dir` and has it get the controllers that its limits need.
+pub(crate) fn make(dir: &Path, needed: &[&str]) -> Result<()> {
+    make_directory(dir)?;
+    // Only now: with a child in it, nobody can remove the parent any more and
+    // put one in its place that hands nothing on.
+    hand_on(dir.parent().unwrap_or(dir), needed).map_err(hint)
+}
+
+/// Makes the directory and its parents.
+pub(crate) fn make_directory(dir: &Path) -> Result<()> {
     let parent = dir.parent().unwrap_or(dir);
     let attempt = || {
         match create_dir_all(parent) {
@@ -40,7 +47,6 @@ pub(crate) fn make(dir: &Path, prepare: impl Fn(&Path) -> Result<()>) -> Result<
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             made => made.call(|| format!("mkdir({parent:?})")),
         }?;
-        prepare(parent)?;
         make_fresh(dir)
     };
     for _ in 1..ATTEMPTS {
@@ -68,7 +74,7 @@ fn make_fresh(dir: &Path) -> Result<()> {
 }
 
 /// Has `dir` hand on what its children's limits need, and what counts for them.
-pub(crate) fn hand_on(dir: &Path, needed: &[&str]) -> Result<()> {
+fn hand_on(dir: &Path, needed: &[&str]) -> Result<()> {
     needed.iter().try_for_each(|controller| enable(dir, controller))?;
     for controller in ["memory", "pids", "io"] {
         // Nothing is limited by these, but without them nobody counts. (The

@@ -15,14 +15,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
-use crate::interface::read;
+use crate::interface::read_if_any;
 
 /// How long to wait for processes to freeze, or to be gone once they are killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The processes in `dir` and in the cgroups below.
 pub(crate) fn procs(dir: &Path) -> Result<Vec<Pid>> {
-    let text = unless_gone(read(dir, "cgroup.procs"))?;
+    // One that the container has divided among threads has no list of processes.
+    let text = unless_gone(read_if_any(dir, "cgroup.procs"))?.unwrap_or_default();
     let mut pids: Vec<_> =
         text.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect();
     for child in children(dir) {

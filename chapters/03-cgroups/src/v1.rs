@@ -110,9 +110,8 @@ impl Cgroup {
     /// Makes the directories.
     pub(crate) fn make(&self) -> Result<()> {
         for (names, dir) in &self.dirs {
-            let cpuset = names.split(',').any(|name| name == "cpuset");
-            subtree::make(dir, |parent| if cpuset { fill_cpuset(parent) } else { Ok(()) })?;
-            if cpuset {
+            subtree::make_directory(dir)?;
+            if names.split(',').any(|name| name == "cpuset") {
                 fill_cpuset(dir)?;
             }
         }

@@ -9,24 +9,23 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use ch01_clone::{Context, Error, IdMaps, IdRange, Result, step};
+use ch01_clone::{Context, Error, IdMaps, Result, step};
+use ch02_chroot::Root;
 use ch02_chroot::devices::in_user_namespace;
-use ch02_chroot::{Root, root};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags};
-use nix::sys::stat::{fchmod, fchmodat, futimens, mkdirat, mknodat, utimensat};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, LinkatFlags, Uid, fchownat, linkat, symlinkat};
-use rustix::fs::{XattrFlags, lsetxattr};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::{mkdirat, mknodat};
+use nix::unistd::{LinkatFlags, linkat, symlinkat};
 use tar::EntryType;
 
-use crate::entries::{Entries, Entry};
-use crate::space::{self, Limits, Space};
+use crate::entries::Entries;
+use crate::entry::Entry;
 use crate::place::{Place, open_directory, parent};
+use crate::space::{self, Limits, Space};
 use crate::trees;
 use crate::whiteout::{self, Meaning};
 
@@ -238,21 +237,6 @@ impl Applier<'_> {
                 Ok(())
             }
             made => made.and_then(|()| self.attributes(entry, name)),
-        }
-    }
-
-    /// `name` of the layers below is gone. Of this layer it is not: a directory
-    /// that is in it as well hides the old one by being opaque, all else by being there.
-    fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<()> {
-        self.enter(parent)?;
-        self.space.take_entry()?;
-        match whiteout::look(self.place(), name)? {
-            None => whiteout::make(self.place(), name).call(|| "mknodat(S_IFCHR, 0:0)"),
-            Some(stat) if whiteout::kind(&stat) == SFlag::S_IFDIR => {
-                let dir = open_directory(self.place(), name)?;
-                whiteout::make_opaque(&dir, self.in_user_namespace)
-            }
-            Some(_) => Ok(()),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! From a directory to an archive: the same tree always gives the same bytes.
 //!
 //! Names come in order, no owner's name is looked up, and what a header has no

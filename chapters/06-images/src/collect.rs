@@ -108,8 +108,8 @@ impl Store {
         for entry in index.manifests() {
             self.mark(entry, &mut blobs, &mut layers)?;
         }
-        self.take_out(&self.blobs(), &blobs, ingest)?;
-        self.take_out(&self.layers(), &layers, ingest)
+        self.take_out("blob-", &self.blobs(), &blobs, ingest)?;
+        self.take_out("layer-", &self.layers(), &layers, ingest)
     }
 
     fn mark(
@@ -140,11 +140,18 @@ impl Store {
         Ok(())
     }
 
-    fn take_out(&self, from: &Path, needed: &HashSet<OsString>, ingest: &Ingest) -> Result<()> {
+    fn take_out(
+        &self,
+        kind: &str,
+        from: &Path,
+        needed: &HashSet<OsString>,
+        ingest: &Ingest,
+    ) -> Result<()> {
         for entry in fs::read_dir(from).call(|| format!("opendir({from:?})"))? {
             let entry = entry.call(|| format!("readdir({from:?})"))?;
             if !needed.contains(&entry.file_name()) {
-                let mut rubbish = OsString::from("rubbish-");
+                // A layer may have the name of its archive, if that is not packed.
+                let mut rubbish = OsString::from(kind);
                 rubbish.push(entry.file_name());
                 let to = ingest.path().join(rubbish);
                 fs::rename(entry.path(), &to).call(|| format!("rename({:?})", entry.path()))?;

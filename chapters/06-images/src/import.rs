@@ -11,8 +11,8 @@ use oci_spec::image::{ImageManifest, ImageManifestBuilder, MediaType, PlatformBu
 use crate::apply::Summary;
 use crate::compression::Compression;
 use crate::ingest::{self, Blob, Ingest, Unpacked};
-use crate::space::Limits;
 use crate::layout::to_json;
+use crate::space::Limits;
 use crate::store::{Image, Store, name_of, renamed};
 use crate::{archive, name, time};
 

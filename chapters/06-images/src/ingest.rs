@@ -17,8 +17,8 @@ use oci_spec::image::Digest;
 use crate::apply::{Summary, apply};
 use crate::compression::{self, Compression};
 use crate::digest::Hashed;
-use crate::space::{Limits, Space};
 use crate::layout::sync_dir;
+use crate::space::{Limits, Space};
 use crate::store::Store;
 use crate::{moving, space, trees};
 

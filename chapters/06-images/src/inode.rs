@@ -12,18 +12,13 @@ use rustix::fs::{XattrFlags, lsetxattr};
 use tar::EntryType;
 
 use crate::apply::Applier;
-use crate::entries::Entry;
+use crate::entry::Entry;
 use crate::whiteout;
 
 impl Applier<'_> {
     /// Owner, mode, attributes and times of what can be opened. The order matters:
     /// a change of owner clears set-uid bits and capabilities.
-    pub(crate) fn inode(
-        &mut self,
-        entry: &Entry,
-        name: &OsStr,
-        fd: BorrowedFd<'_>,
-    ) -> Result<()> {
+    pub(crate) fn inode(&mut self, entry: &Entry, name: &OsStr, fd: BorrowedFd<'_>) -> Result<()> {
         self.own(entry, name)?;
         let mode = entry.mode()?;
         fchmod(fd, Mode::from_bits_truncate(mode)).call(|| format!("fchmod({mode:o})"))?;

@@ -4,8 +4,10 @@
 //!
 //! 1. [`entries`]: what an archive says, header by header
 //! 2. [`apply`](mod@apply): making it so, inside a root that nothing can leave
+//!    (its parts: `place`, the directory in which each entry is made, and `inode`)
 //! 3. [`whiteout`]: what a layer takes away
-//! 4. [`store`]: images on disk, as the OCI says
+//! 4. [`store`]: images on disk, as the OCI says (`layout`: where, and under which lock;
+//!    `ingest`: where content waits until it is whole)
 //! 5. [`import`](mod@import): from an archive or a directory to an image
 //! 6. [`collect`]: removing what nobody needs any more
 //!
@@ -19,6 +21,7 @@ pub mod collect;
 pub mod compression;
 pub mod digest;
 pub mod entries;
+mod entry;
 pub mod import;
 mod ingest;
 mod inode;
@@ -35,6 +38,7 @@ pub mod user;
 pub mod whiteout;
 
 pub use apply::{Summary, apply};
+pub use entry::Entry;
 pub use import::{Imported, Recipe, Source};
 pub use space::Limits;
 pub use sparse::Piece;

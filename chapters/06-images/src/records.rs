@@ -53,4 +53,3 @@ pub(crate) fn seconds(text: &[u8]) -> Option<TimeSpec> {
         false => TimeSpec::new(whole, nanos),
     })
 }
-

@@ -7,7 +7,8 @@ use std::io::Read;
 use ch01_clone::{Error, Result};
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader};
 
-use crate::entries::{BLOCK, Entries, Entry, fill};
+use crate::entries::{BLOCK, Entries, fill};
+use crate::entry::Entry;
 use crate::moving;
 use crate::records::{decimal, find, number};
 
@@ -115,4 +116,3 @@ pub(crate) fn check(length: u64, pieces: &[Piece], data: u64) -> Result<u64> {
         false => Err(Error::new("a sparse file whose pieces are not its data")),
     }
 }
-

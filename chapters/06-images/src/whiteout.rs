@@ -8,12 +8,16 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use ch01_clone::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mknodat};
 use rustix::fs::{XattrFlags, fsetxattr};
+
+use crate::apply::Applier;
+use crate::place::open_directory;
 
 /// What the name of an entry means.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +80,23 @@ pub fn make_opaque(dir: impl AsFd, in_user_namespace: bool) -> Result<()> {
             }
             _ => error,
         })
+}
+
+impl Applier<'_> {
+    /// `name` of the layers below is gone. Of this layer it is not: a directory
+    /// that is in it as well hides the old one by being opaque, all else by being there.
+    pub(crate) fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<()> {
+        self.enter(parent)?;
+        self.space.take_entry()?;
+        match look(self.place(), name)? {
+            None => make(self.place(), name).call(|| "mknodat(S_IFCHR, 0:0)"),
+            Some(stat) if kind(&stat) == SFlag::S_IFDIR => {
+                let dir = open_directory(self.place(), name)?;
+                make_opaque(&dir, self.in_user_namespace)
+            }
+            Some(_) => Ok(()),
+        }
+    }
 }
 
 /// Attributes by which overlayfs would be told what only whiteouts may tell it.

@@ -176,8 +176,11 @@ impl Engine {
             true => Stdio::Terminal { rows, columns },
             false => Stdio::Pipes { stdin: options.interactive },
         };
-        let tree =
-            Tree::Overlay { lowers: image.layers.clone(), kept: Some(claim.dir().to_owned()) };
+        let tree = Tree::Overlay {
+            lowers: image.layers.clone(),
+            kept: Some(claim.dir().to_owned()),
+            volatile: record.auto_remove,
+        };
         let what = Launch { spec, tree, cgroup: cgroup.as_ref(), stdio };
         let started = launch(what, credentials::prepare(spec)?, |pid| {
             record.init = Incarnation::of(pid.as_raw());

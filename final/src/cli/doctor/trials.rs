@@ -142,7 +142,7 @@ pub(super) fn overlay(patient: &Patient) -> Finding {
     // Where there is no such directory yet, it will be made in the nearest one above.
     let tried = Scratch::below(&nearest(&patient.root)).and_then(|scratch| {
         let (lower, kept) = (scratch.0.join("lower"), scratch.0.join("kept"));
-        let tree = Tree::Overlay { lowers: vec![lower], kept: Some(kept) };
+        let tree = Tree::Overlay { lowers: vec![lower], kept: Some(kept), volatile: true };
         let rootfs = Rootfs {
             tree,
             mounts: vec![],

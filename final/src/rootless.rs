@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::process::parent_id;
 
 use ch01_clone::{IdMaps, Namespace, Namespaces, Plan, Program, Result, Signals};
+use ch03_cgroups::Hierarchy;
 use nix::unistd::geteuid;
 
 /// Set in the inner program's environment.
@@ -33,6 +34,8 @@ pub fn needed() -> bool {
 
 /// Runs this program again inside, with the same arguments; returns its exit status.
 pub fn enter() -> Result<u8> {
+    // The inner program shall find a delegated cgroup empty of strangers, and we are one.
+    Hierarchy::probe().and_then(|hierarchy| hierarchy.step_aside())?;
     let args = std::env::args_os();
     let mut env: Vec<OsString> = std::env::vars_os()
         .map(|(mut name, value)| {

@@ -1,6 +1,8 @@
 //! A chapter's program that is running, held at a known point and looked at from outside.
 //!
-//! Shared by the suites of chapters 1 to 3.
+//! Shared by the suites of chapters 1 to 3, none of which needs all of it.
+
+#![allow(dead_code)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -38,7 +40,9 @@ impl Held {
         let input = program.stdin.take();
         let output = BufReader::new(program.stdout.take().expect("stdout is a pipe"));
         let (sender, lines) = channel();
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|l| sender.send(l)));
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|l| sender.send(l))
+        });
         let mut held = Held { program, input, lines, inside: 0 };
         held.wait_for_line("ready")?;
         let children = children(held.pid());
@@ -115,9 +119,17 @@ impl Held {
     }
 
     /// How the program has ended, if it has.
-    #[allow(dead_code, reason = "not every suite asks")]
     pub fn try_ended(&mut self) -> Option<ExitStatus> {
         self.program.try_wait().expect("wait for a child")
+    }
+
+    /// Kills the program with a signal that it cannot handle, if it has not ended yet.
+    pub fn kill(&mut self) {
+        // Not waited for yet, so the pid is still its own.
+        if let Ok(None) = self.program.try_wait() {
+            let _ = self.program.kill();
+            let _ = self.program.wait();
+        }
     }
 
     /// Fails if the inner process is still there after a while.
@@ -128,11 +140,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Not waited for yet, so the pid is still its own.
-        if let Ok(None) = self.program.try_wait() {
-            let _ = self.program.kill();
-            let _ = self.program.wait();
-        }
+        self.kill();
     }
 }
 
@@ -172,10 +180,4 @@ pub fn steps_of(stderr: &str) -> Vec<String> {
     let table = stderr.lines().skip_while(|line| !line.ends_with("ms  step")).skip(1);
     let names = table.filter_map(|line| line.split_whitespace().nth(1));
     names.take_while(|name| *name != "all").map(str::to_owned).collect()
-}
-
-/// A time to wait while something must *not* happen: as short as makes sense.
-#[allow(dead_code, reason = "not every suite waits for nothing")]
-pub fn a_moment() {
-    std::thread::sleep(scaled(Duration::from_millis(50)));
 }

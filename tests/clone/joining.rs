@@ -88,7 +88,8 @@ fn passes_the_status_on() -> Result<(), Failed> {
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -9 $$", 137)] {
         join(&target).args(["sh", "-c", script]).code(code)?;
     }
-    join(&target).arg("no-such-command").code(127)?.complains("not found in $PATH")?;
+    let missing = join(&target).arg("no-such-command").env("PATH", "/usr/bin:/bin");
+    missing.code(127)?.complains("not found in $PATH")?;
     join(&target).arg("/etc/passwd").code(126)?.complains("not an executable file")?;
     Ok(())
 }

@@ -94,6 +94,18 @@ impl Terminal {
         Ok(())
     }
 
+    /// Waits until `text` was said `count` times, also where that has scrolled away.
+    pub fn wait_for_times(&mut self, text: &str, count: usize) -> Result<(), Failed> {
+        let start = Instant::now();
+        while self.transcript().matches(text).count() < count {
+            if self.closed || start.elapsed() > scaled(PATIENCE) {
+                return Err(self.failed(&format!("it did not say {text:?} {count} times")));
+            }
+            self.read_some();
+        }
+        Ok(())
+    }
+
     /// Changes the size, as a window manager does; the program gets SIGWINCH.
     pub fn resize(&mut self, rows: u16, columns: u16) -> io::Result<()> {
         set_size(&self.keyboard, &size(rows, columns))?;
@@ -110,6 +122,13 @@ impl Terminal {
             }
             self.read_some();
         }
+        wait(&mut self.child, PATIENCE).ok_or_else(|| self.failed("the program is still running"))
+    }
+
+    /// Closes the window, as one does with a mouse, and waits for the program.
+    pub fn hang_up(mut self) -> Result<ExitStatus, Failed> {
+        // Another descriptor in its place: closing the last master hangs up.
+        self.keyboard = File::open("/dev/null")?;
         wait(&mut self.child, PATIENCE).ok_or_else(|| self.failed("the program is still running"))
     }
 

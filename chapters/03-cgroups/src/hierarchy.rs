@@ -19,7 +19,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::cgroup::Cgroup;
 use crate::mounts::Mount;
-use crate::subtree::holds_strangers;
+use crate::subtree::{holds_strangers, make_room};
 use crate::v1;
 
 /// Which version of cgroups has the controllers.
@@ -78,6 +78,15 @@ impl Hierarchy {
     /// If not, [`delegated_scope`](crate::scope::delegated_scope) may help.
     pub fn delegated(&self) -> bool {
         self.base.as_deref().is_some_and(|base| !holds_strangers(base).unwrap_or(true))
+    }
+
+    /// Moves this process out of the way of the cgroups to come: for a program
+    /// that starts another one to make them, which would find a stranger here.
+    pub fn step_aside(&self) -> Result<()> {
+        match &self.base {
+            Some(base) if self.v1.is_none() && self.delegated() => make_room(base),
+            _ => Ok(()),
+        }
     }
 
     /// The place of the cgroup `name` below `parent`, which may be several

@@ -104,7 +104,7 @@ fn enable(dir: &Path, controller: &str) -> Result<()> {
 /// The kernel's own check is not enough: for `pids` and `cpu` it would allow
 /// us, because threads of one process may be divided by these, and then
 /// refuse to let a process into the child.
-fn make_room(dir: &Path) -> Result<()> {
+pub(crate) fn make_room(dir: &Path) -> Result<()> {
     if holds_strangers(dir)? {
         return Err(Error::os(
             format!("write({:?})", dir.join("cgroup.subtree_control")),

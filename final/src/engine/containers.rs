@@ -276,6 +276,7 @@ impl Engine {
             }
         }
         down.also(self.store.sweep());
+        down.also(self.sweep_hello());
         down.end()
     }
 

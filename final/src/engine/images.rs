@@ -1,45 +1,81 @@
 //! Images: import, remove, and the one that is built in.
 
+use std::fs::{self, File};
+
 use ch01_clone::{Context, Error, Result};
 use ch05_lifecycle::Status;
 use ch06_images::{Imported, Recipe, Source, collect::Removed};
 use oci_spec::image::{Config, ConfigBuilder};
 
 use super::Engine;
+use super::teardown::Teardown;
 use crate::hello;
 
 /// The label of an image that is made to be looked at: `run` draws its portrait.
 pub const PORTRAIT: &str = "org.dockster.portrait";
 
 /// The name of the image that is built in.
-pub const HELLO: &str = "hello";
+const HELLO: &str = "hello";
+
+/// Where its files are put together.
+const TREE: &str = "hello.tree";
 
 impl Engine {
     /// Makes the built-in image, if that is what is wanted and it is not there
     /// (or was made of another version of this program).
     pub fn provide_hello(&self, wanted: &str) -> Result<()> {
-        if !matches!(wanted, "hello" | "hello:latest") {
-            return Ok(());
-        }
         let version = version()?;
-        let there = self.store.resolve(HELLO).ok();
-        let config = there.as_ref().and_then(|image| image.config.config().as_ref());
-        let made_of = config.and_then(|config| config.labels().as_ref()?.get(PORTRAIT).cloned());
-        // Somebody's own image of that name stays theirs.
-        if there.is_some() && (made_of.is_none() || made_of.as_deref() == Some(&version)) {
+        if !matches!(wanted, "hello" | "hello:latest") || self.has_hello(&version) {
             return Ok(());
         }
-        let tree =
-            tempfile::tempdir_in(&self.root).map_err(|e| Error::new(format!("mkdtemp: {e}")))?;
-        hello::tree(tree.path())?;
-        let config = hello_config(&version)?;
-        let recipe = Recipe {
-            config,
-            message: Some("the dockster program itself".into()),
-            ..Recipe::default()
-        };
-        self.store.import(Source::Directory(tree.path()), HELLO, &recipe)?;
-        Ok(())
+        // Of several who want it at once, one makes it.
+        let lock = self.hello_lock()?;
+        lock.lock().call(|| "flock(hello.lock)")?;
+        if self.has_hello(&version) {
+            return Ok(());
+        }
+        let tree = self.root.join(TREE);
+        self.remove_tree()?;
+        fs::create_dir(&tree).call(|| format!("mkdir({tree:?})"))?;
+        let made = hello::tree(&tree).and_then(|()| {
+            let message = Some("the dockster program itself".to_owned());
+            let recipe = Recipe { config: hello_config(&version)?, message, ..Recipe::default() };
+            self.store.import(Source::Directory(&tree), HELLO, &recipe)
+        });
+        let mut down = Teardown::default();
+        down.also(self.remove_tree());
+        made.and(down.end())
+    }
+
+    /// Whether it is there. Somebody's own image of that name stays theirs.
+    fn has_hello(&self, version: &str) -> bool {
+        let Ok(image) = self.store.resolve(HELLO) else { return false };
+        let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+        let made_of = labels.and_then(|labels| labels.get(PORTRAIT));
+        made_of.is_none_or(|made_of| made_of == version)
+    }
+
+    /// Removes what is left of an attempt to make it that was killed.
+    pub(super) fn sweep_hello(&self) -> Result<()> {
+        match self.root.join(TREE).exists() && self.hello_lock()?.try_lock().is_ok() {
+            true => self.remove_tree(),
+            false => Ok(()),
+        }
+    }
+
+    fn hello_lock(&self) -> Result<File> {
+        let path = self.root.join("hello.lock");
+        File::create(&path).call(|| format!("open({path:?})"))
+    }
+
+    fn remove_tree(&self) -> Result<()> {
+        let tree = self.root.join(TREE);
+        match fs::remove_dir_all(&tree) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).call(|| format!("rm -r {tree:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes an image of one layer.

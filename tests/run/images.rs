@@ -1,0 +1,162 @@
+//! `dockster import`, `images` and `rmi`.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use dockster_tests::{Failed, Need, Run, Trial};
+
+use crate::tools::{Background, House, beside, one_sentence};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        beside("directories_and_archives_are_imported", &[], directories_and_archives),
+        beside("zstd_archives_are_imported", &[Need::Program("zstd")], zstd_archives),
+        beside("what_is_no_archive_is_refused", &[], what_is_no_archive_is_refused),
+        beside("images_are_listed_in_columns", &[], images_are_listed_in_columns),
+        beside("images_in_use_are_kept", &[], images_in_use_are_kept),
+        beside("an_import_that_is_killed_leaves_nothing", &[], an_import_that_is_killed),
+    ]
+}
+
+/// Packs the tree with the host's tar, as `options` say.
+fn pack(tree: &Path, options: &str, archive: &Path) -> Result<(), Failed> {
+    Run::new("tar").arg(options).arg(archive).arg("-C").arg(tree).arg(".").success().map(drop)
+}
+
+/// Imports `source` as `name`, and looks at what a container finds.
+fn import(house: &House, source: Run, name: &str) -> Result<(), Failed> {
+    let id = source.arg(name).success()?.stdout;
+    assert!(id.starts_with("sha256:") && id.trim_end().len() == 71, "{id}");
+    let done = house.run([name, "cat", "/etc/marker"]).success()?;
+    assert_eq!(done.stdout, "here\n", "{name}");
+    Ok(())
+}
+
+fn directories_and_archives() -> Result<(), Failed> {
+    let house = House::empty();
+    let tree = house.tree()?;
+    fs::write(tree.join("etc/marker"), "here\n")?;
+    import(&house, house.dockster(["import"]).arg(&tree), "dir")?;
+    for (name, options) in [("tar", "-cf"), ("gzip", "-czf")] {
+        let archive = house.join(name);
+        pack(&tree, options, &archive)?;
+        import(&house, house.dockster(["import"]).arg(&archive), name)?;
+        let stream = house.dockster(["import", "-"]).input(fs::read(&archive)?);
+        import(&house, stream, &format!("{name}-stream"))?;
+    }
+    house.nothing_left()
+}
+
+fn zstd_archives() -> Result<(), Failed> {
+    let house = House::empty();
+    let tree = house.tree()?;
+    fs::write(tree.join("etc/marker"), "here\n")?;
+    pack(&tree, "-cf", &house.join("tar"))?;
+    Run::new("zstd").arg("-q").arg(house.join("tar")).success()?;
+    import(&house, house.dockster(["import"]).arg(house.join("tar.zst")), "zstd")?;
+    let stream = house.dockster(["import", "-"]).input(fs::read(house.join("tar.zst"))?);
+    import(&house, stream, "zstd-stream")?;
+    house.nothing_left()
+}
+
+fn what_is_no_archive_is_refused() -> Result<(), Failed> {
+    let house = House::empty();
+    fs::write(house.join("text"), "neither\n".repeat(1000))?;
+    let tree = house.tree()?;
+    pack(&tree, "-czf", &house.join("whole"))?;
+    let whole = fs::read(house.join("whole"))?;
+    fs::write(house.join("half"), &whole[..whole.len() / 2])?;
+    for (source, words) in [("text", "neither a tar archive"), ("missing", "missing"), ("half", "")]
+    {
+        let done = house.dockster(["import"]).arg(house.join(source)).arg("bad").code(125)?;
+        one_sentence(&done, words)?;
+    }
+    let done = house.dockster(["import", "-", "bad"]).input("no archive\n").code(125)?;
+    one_sentence(&done, "neither a tar archive")?;
+    for name in ["UPPER", "a b", "", "-", "a:b:c", "../x"] {
+        let done = house.dockster(["import"]).arg(&tree).arg("--").arg(name).done()?;
+        assert_eq!(done.status.code(), Some(125), "{name:?}: {}", done.stdout);
+    }
+    assert_eq!(house.dockster(["images", "-q"]).success()?.stdout, "");
+    house.nothing_left()
+}
+
+fn images_are_listed_in_columns() -> Result<(), Failed> {
+    let house = House::empty();
+    let tree = house.tree()?;
+    let import = |name: &str| house.dockster(["import"]).arg(&tree).arg(name).success();
+    let id = import("shop/first:1.2")?.stdout;
+    let short = &id["sha256:".len()..][..12];
+    fs::write(tree.join("more"), "more")?;
+    import("second")?;
+    let listed = house.dockster(["images"]).success()?;
+    let lines: Vec<_> = listed.stdout.lines().collect();
+    let heading: Vec<_> = lines[0].split("  ").map(str::trim).filter(|w| !w.is_empty()).collect();
+    assert_eq!(heading, ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
+    let row = |name: &str| {
+        let line = lines.iter().find(|line| line.starts_with(name)).ok_or(format!("no {name}"))?;
+        Ok::<Vec<&str>, Failed>(line.split_whitespace().collect())
+    };
+    let first = row("shop/first")?;
+    assert_eq!(first[1..3], ["1.2", short]);
+    assert!(first.ends_with(&["ago", first[first.len() - 1]]), "{first:?}");
+    assert!(first[first.len() - 1].ends_with('B'), "{first:?}");
+    assert_eq!(row("second")?[1], "latest");
+    assert_eq!(lines.len(), 3);
+    assert_eq!(house.dockster(["images", "-q"]).success()?.stdout.lines().count(), 2);
+
+    // By name, by id, and only once.
+    let done = house.dockster(["rmi", "shop/first:1.2"]).success()?;
+    done.says("Untagged: shop/first:1.2\n")?.says("Deleted: sha256:")?;
+    one_sentence(&house.dockster(["rmi", "shop/first:1.2"]).code(1)?, "No such image")?;
+    house.dockster(["rmi", row("second")?[2]]).success()?;
+    assert_eq!(house.dockster(["images", "-q"]).success()?.stdout, "");
+    let blobs = fs::read_dir(house.root().join("images/blobs/sha256"))?.count();
+    let layers = fs::read_dir(house.root().join("layers"))?.count();
+    assert_eq!((blobs, layers), (0, 0), "removed images leave something");
+    Ok(())
+}
+
+fn images_in_use_are_kept() -> Result<(), Failed> {
+    let house = House::new()?;
+    house.dockster(["run", "--name", "done", "busybox", "true"]).success()?;
+    let done = house.dockster(["rmi", "busybox"]).code(1)?;
+    one_sentence(&done, "must be forced")?;
+    done.complains("stopped container")?;
+    house.run(["busybox", "true"]).success()?;
+
+    let run = house.dockster(["run", "--rm", "busybox", "sh", "-c", "echo ready; exec sleep 1000"]);
+    let _running = Background::ready(run)?;
+    let done = house.dockster(["rmi", "--force", "busybox"]).code(1)?;
+    one_sentence(&done, "cannot be forced")?;
+    done.complains("running container")?;
+    house.run(["busybox", "true"]).success()?;
+
+    for id in house.containers()? {
+        house.dockster(["rm", "--force", &id]).success()?;
+    }
+    house.dockster(["rmi", "busybox"]).success()?;
+    house.nothing_left()
+}
+
+fn an_import_that_is_killed() -> Result<(), Failed> {
+    let house = House::empty();
+    let tree = house.tree()?;
+    pack(&tree, "-cf", &house.join("tar"))?;
+    let whole = fs::read(house.join("tar"))?;
+    // It has half of the archive and waits for the rest.
+    Run::new("mkfifo").arg(house.join("pipe")).success()?;
+    let import = house.dockster(["import"]).arg(house.join("pipe")).arg("half");
+    let import = Background::start(import)?;
+    let mut pipe = File::options().write(true).open(house.join("pipe"))?;
+    std::io::Write::write_all(&mut pipe, &whole[..whole.len() / 2])?;
+    drop(import);
+    drop(pipe);
+    assert_eq!(house.dockster(["images", "-q"]).success()?.stdout, "");
+    house.dockster(["ps"]).success()?;
+    assert_eq!(fs::read_dir(house.root().join("layers"))?.count(), 0);
+    house.nothing_left()?;
+    house.dockster(["import"]).arg(house.join("tar")).arg("whole").success()?;
+    house.run(["whole", "true"]).success()?;
+    house.nothing_left()
+}

@@ -1,0 +1,39 @@
+//! `dockster run` and what belongs to it, from outside: judged by what its user sees,
+//! what the container sees, and what is left on the host.
+//!
+//! Every test has a root of its own (`tools::House`). The last topic looks at the whole
+//! host, and its tests run one by one.
+
+mod faults;
+mod hello;
+mod images;
+mod isolation;
+mod limits;
+mod list;
+mod options;
+mod signals;
+mod stdio;
+mod story;
+mod terminal;
+mod tools;
+mod volumes;
+mod words;
+
+fn main() {
+    let topics = [
+        hello::trials(),
+        words::trials(),
+        options::trials(),
+        volumes::trials(),
+        images::trials(),
+        list::trials(),
+        isolation::trials(),
+        stdio::trials(),
+        terminal::trials(),
+        signals::trials(),
+        limits::trials(),
+        story::trials(),
+        faults::trials(),
+    ];
+    dockster_tests::run(topics.into_iter().flatten().collect())
+}

@@ -18,10 +18,18 @@ pub fn trials() -> Vec<Trial> {
         trial("its_exit_status_is_ours", NS, its_exit_status_is_ours),
         trial("killed_is_128_and_the_signal", NS, killed_is_128_and_the_signal),
         trial("not_found_is_127", NS, not_found_is_127),
-        trial("a_closed_directory_in_path_is_passed_over", &[Need::User, Need::UserNamespaces], || {
-            // Nothing is known of what is in there, so it is not found: as in a shell.
-            clone().args(["--", "no-such-command"]).env("PATH", "/root:/bin").code(127).map(drop)
-        }),
+        trial(
+            "a_closed_directory_in_path_is_passed_over",
+            &[Need::User, Need::UserNamespaces],
+            || {
+                // Nothing is known of what is in there, so it is not found: as in a shell.
+                clone()
+                    .args(["--", "no-such-command"])
+                    .env("PATH", "/root:/bin")
+                    .code(127)
+                    .map(drop)
+            },
+        ),
         trial("an_empty_name_is_not_found", NS, || {
             clone().args(["--", ""]).code(127)?.complains("not found").map(drop)
         }),
@@ -196,9 +204,7 @@ fn a_broken_pipe_ends_a_program() -> Result<(), Failed> {
 
 fn signals_are_passed_on() -> Result<(), Failed> {
     use Signal::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-    for signal in
-        [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH]
-    {
+    for signal in [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH] {
         let name = &signal.as_str()[3..];
         let script = format!("trap 'exit 9' {name}; echo ready; sleep 1000 & wait");
         let mut held = Held::start(sh(&[], &script).into_command())?;

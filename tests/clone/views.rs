@@ -23,7 +23,9 @@ pub fn trials() -> Vec<Trial> {
         trial("its_cgroup_looks_like_the_root", NS, its_cgroup_looks_like_the_root),
         trial("its_network_has_only_a_loopback", NS, only_a_loopback),
         trial("mounts_do_not_show_outside", NS, mounts_do_not_show_outside),
-        trial("mounts_do_not_show_where_root_is_shared", &[Need::Root], || shared_root("--no-user")),
+        trial("mounts_do_not_show_where_root_is_shared", &[Need::Root], || {
+            shared_root("--no-user")
+        }),
         trial("nor_with_a_user_namespace", &[Need::Root], || shared_root("--no-uts")),
         trial("clocks_are_ahead", &[Need::Root], clocks_are_ahead),
         trial("clocks_ahead_take_root", &[Need::User], clocks_ahead_take_root),
@@ -135,7 +137,8 @@ fn only_a_loopback() -> Result<(), Failed> {
 
 fn mounts_do_not_show_outside() -> Result<(), Failed> {
     let dir = TempDir::new();
-    let script = "mount -t tmpfs none . && cd . && touch here && grep -c \"$PWD \" /proc/self/mounts";
+    let script =
+        "mount -t tmpfs none . && cd . && touch here && grep -c \"$PWD \" /proc/self/mounts";
     sh(&[], script).dir(dir.path()).success()?;
     assert_eq!(std::fs::read_dir(dir.path())?.count(), 0);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
@@ -170,7 +173,8 @@ fn seconds(uptime: &str) -> Result<f64, Failed> {
 }
 
 fn clocks_are_ahead() -> Result<(), Failed> {
-    for options in [&["--clock-offset", "100000"][..], &["--clock-offset=100000", "--time", "--no-user"]]
+    for options in
+        [&["--clock-offset", "100000"][..], &["--clock-offset=100000", "--time", "--no-user"]]
     {
         let before = uptime()?;
         let inside = seconds(&sh(options, "cat /proc/uptime").success()?.stdout)?;
@@ -197,8 +201,7 @@ fn clocks_ahead_take_root() -> Result<(), Failed> {
 }
 
 fn the_environment_comes_along() -> Result<(), Failed> {
-    let done =
-        sh(&[], "echo \"$PS1$COLOR\"").env("COLOR", "blue").env("PS1", "mine").success()?;
+    let done = sh(&[], "echo \"$PS1$COLOR\"").env("COLOR", "blue").env("PS1", "mine").success()?;
     assert_eq!(done.stdout, "(01-clone) # blue\n");
     Ok(())
 }

@@ -37,9 +37,8 @@ fn steps(options: &[&str]) -> Result<Vec<String>, Failed> {
 }
 
 fn steps_come_in_this_order() -> Result<(), Failed> {
-    let expected = [
-        "clone3", "id-map", "become-root", "private", "cgroup-namespace", "hostname", "execve",
-    ];
+    let expected =
+        ["clone3", "id-map", "become-root", "private", "cgroup-namespace", "hostname", "execve"];
     assert_eq!(steps(&[])?, expected);
     Ok(())
 }
@@ -95,9 +94,7 @@ fn each_step_fails(options: &[&str]) -> Result<(), Failed> {
 
 fn join_run(target: &Held, option: &str, dir: &TempDir) -> Run {
     let pid = target.inside.to_string();
-    clone()
-        .args(["join", &pid, option, "--", "true"])
-        .env("DOCKSTER_ROOT", dir.path())
+    clone().args(["join", &pid, option, "--", "true"]).env("DOCKSTER_ROOT", dir.path())
 }
 
 fn join_steps(target: &Held, dir: &TempDir) -> Result<Vec<String>, Failed> {

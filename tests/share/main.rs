@@ -152,7 +152,7 @@ const EATER: &str = "head -c 200m /dev/zero | tail -c 200m | wc -c; exit 5";
 
 fn memory_is_reported() -> Result<(), Failed> {
     let root = root()?;
-    let done = sh(&["--memory", "32m", "--memory-swap", "32m"], &root, EATER).done()?;
+    let done = sh(&["--memory", "32m", "--memory-swap", "32m"], &root, EATER).code(5)?;
     done.complains("killed by the memory limit of 33554432 bytes")?;
     assert!(!done.stdout.contains("209715200"), "{done:?}");
     // PID 1 itself is killed when it is the eater: 128 and SIGKILL.
@@ -332,13 +332,15 @@ fn killed_at_each_step() -> Result<(), Failed> {
 /// a mount namespace of this test's own.)
 fn never_the_hosts_mounts() -> Result<(), Failed> {
     let root = root()?;
-    let done = Run::new("unshare")
+    let run = Run::new("unshare")
         .args(["--mount", "--propagation", "private"])
         .args([env!("CARGO_BIN_EXE_03-cgroups"), "--no-mount", "--no-user"])
         .arg(root.path())
-        .args(["--", "true"])
-        .code(125)?;
-    assert!(!done.stderr.is_empty());
+        .args(["--", "true"]);
+    // unshare becomes the program, so the pid is the program's.
+    let (pid, status, stderr) = output(run.into_command())?;
+    remove(&cgroups(&format!("03-cgroups-{pid}")))?;
+    assert!(status == Some(125) && !stderr.is_empty(), "{status:?} {stderr}");
     Ok(())
 }
 

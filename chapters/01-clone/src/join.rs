@@ -41,8 +41,7 @@ where
         let plan = Plan::default();
         match plan.clone3(0, libc::CLONE_PARENT as u64)? {
             sys::Side::Parent { pid, pidfd } => {
-                theirs.send(&Message::Child(pid.as_raw(), pidfd))?;
-                own_gate.send(&Message::Exec)?;
+                own_gate.send(&Message::Child(pid.as_raw(), pidfd))?;
                 sys::exit_now(0)
             }
             sys::Side::Child => plan.child(&theirs, |gate| {
@@ -53,13 +52,10 @@ where
             }),
         }
     })?;
-    let (helper, _) = helper.start()?;
-    let child = match ours.receive()? {
-        Some(Message::Child(pid, pidfd)) => Waiting::new(Pid::from_raw(pid), pidfd, ours),
-        _ => return Err(Error::new("the helper made no child")),
-    };
+    let (helper, made) = helper.follow()?;
     helper.wait()?;
-    Ok(child)
+    let (pid, pidfd) = made.ok_or_else(|| Error::new("the helper made no child"))?;
+    Ok(Waiting::new(Pid::from_raw(pid), pidfd, ours))
 }
 
 /// Entering one's own user namespace is EINVAL, and any other of one's own is for nothing.

@@ -177,6 +177,11 @@ impl Waiting {
     /// Its terminal comes along if it made one. What it could not do is the
     /// error; a child that died without a word is an error too.
     pub fn start(self) -> Result<(Child, Option<OwnedFd>)> {
+        self.follow().map(|(child, descriptor)| (child, descriptor.map(|(_, fd)| fd)))
+    }
+
+    /// The same; what comes along may also be the child of a helper, with its pid.
+    pub(crate) fn follow(self) -> Result<(Child, Option<(i32, OwnedFd)>)> {
         self.gate.send(&Message::Go)?;
         let (mut exec, mut terminal) = (false, None);
         loop {
@@ -185,12 +190,12 @@ impl Waiting {
                     Ok(()) => Message::Go,
                     Err(error) => Message::Failed(error),
                 })?,
-                Some(Message::Terminal(fd)) => terminal = Some(fd),
+                Some(Message::Terminal(fd)) => terminal = Some((0, fd)),
+                // A helper's child has this gate open too: no end of file will come.
+                Some(Message::Child(pid, fd)) => return Ok((self.child, Some((pid, fd)))),
                 Some(Message::Failed(error)) => return Err(error),
                 Some(Message::Exec) => exec = true,
-                Some(Message::Go | Message::Child(..)) => {
-                    return Err(Error::new("the child answered out of turn"));
-                }
+                Some(Message::Go) => return Err(Error::new("the child answered out of turn")),
                 None if exec => return Ok((self.child, terminal)),
                 None => return Err(self.child.died_early()),
             }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ch01_clone::{Context, ExitStatus, Result, Signals};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc::PIPE_BUF;
+use nix::libc::{PIPE_BUF, SIGKILL};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
@@ -48,7 +48,12 @@ pub fn relay(started: Started, mut signals: Signals, interactive: bool) -> Resul
         ];
         let waiting: Vec<usize> = (0..pumps.len()).filter(|&i| !pumps[i].done()).collect();
         ready.extend(waiting.iter().map(|&i| pumps[i].waits_for()));
-        match poll(&mut ready, PollTimeout::NONE) {
+        // In a pipeline of a shell whoever writes what nobody reads is killed by
+        // SIGPIPE. A program that is PID 1 does not even notice that.
+        let unread = !ended && pumps.iter().any(|pump| pump.unread);
+        match poll(&mut ready, if unread { PollTimeout::from(1000u16) } else { PollTimeout::NONE })
+        {
+            Ok(0) => child.signal(SIGKILL)?,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).call(|| "poll"),
         }
@@ -87,11 +92,20 @@ struct Pump {
     written: usize,
     /// Whether it carries the user's input: it does not keep us from ending.
     input: bool,
+    /// Whether it carries output that nobody reads any more.
+    unread: bool,
 }
 
 impl Pump {
     fn new(from: OwnedFd, to: OwnedFd) -> Self {
-        Self { from: Some(from), to: Some(to), buffer: Vec::new(), written: 0, input: false }
+        Self {
+            from: Some(from),
+            to: Some(to),
+            buffer: Vec::new(),
+            written: 0,
+            input: false,
+            unread: false,
+        }
     }
 
     /// The user's input, to a pipe or terminal that is ours alone: writing must not block.
@@ -131,7 +145,10 @@ impl Pump {
                 Ok(count) => self.written += count,
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 // Whoever read this has gone; whoever writes shall hear of it.
-                Err(Errno::EPIPE | Errno::EIO) => self.close(),
+                Err(Errno::EPIPE | Errno::EIO) => {
+                    self.unread = !self.input;
+                    self.close();
+                }
                 Err(errno) => return Err(errno).call(|| "write"),
             }
             return Ok(());

@@ -131,14 +131,17 @@ fn devices_work(options: &[&str]) -> Result<(), Failed> {
     let done = sh(options, &root, script).success()?;
     let text: Vec<_> = done.stdout.lines().map(str::trim).collect();
     assert_eq!(text[0], "00 00 00", "{done:?}");
-    assert_eq!(&text[text.len() - 6..], [
-        "/dev/null 666 1:3",
-        "/dev/zero 666 1:5",
-        "/dev/full 666 1:7",
-        "/dev/random 666 1:8",
-        "/dev/urandom 666 1:9",
-        "/dev/tty 666 5:0",
-    ]);
+    assert_eq!(
+        &text[text.len() - 6..],
+        [
+            "/dev/null 666 1:3",
+            "/dev/zero 666 1:5",
+            "/dev/full 666 1:7",
+            "/dev/random 666 1:8",
+            "/dev/urandom 666 1:9",
+            "/dev/tty 666 5:0",
+        ]
+    );
     for line in ["8", "1", "through", "/proc/self/fd", "pts/ptmx"] {
         assert!(text.contains(&line), "{line}: {done:?}");
     }
@@ -185,7 +188,8 @@ fn the_standard_mounts() -> Result<(), Failed> {
 
 fn proc_shows_its_own() -> Result<(), Failed> {
     let root = root()?;
-    let done = sh(&[], &root, "cd /proc; echo [0-9]*; cat /proc/1/cmdline | tr '\\0' ' '").success()?;
+    let done =
+        sh(&[], &root, "cd /proc; echo [0-9]*; cat /proc/1/cmdline | tr '\\0' ' '").success()?;
     let (pids, rest) = done.stdout.split_once('\n').unwrap_or_default();
     assert_eq!(pids, "1", "{done:?}");
     assert!(rest.starts_with("sh -c"), "{done:?}");
@@ -269,7 +273,8 @@ fn a_link_for_dev_stays_inside() -> Result<(), Failed> {
 fn a_rootfs_that_is_missing() -> Result<(), Failed> {
     let dir = TempDir::new();
     let missing = dir.join("missing");
-    let done = Run::new(env!("CARGO_BIN_EXE_02-chroot")).arg(&missing).args(["--", "true"]).code(125)?;
+    let done =
+        Run::new(env!("CARGO_BIN_EXE_02-chroot")).arg(&missing).args(["--", "true"]).code(125)?;
     done.complains(&format!("02-chroot: rootfs: stat({missing:?}): ENOENT"))?;
     Run::new(env!("CARGO_BIN_EXE_02-chroot")).args(["--", "true"]).code(125)?;
     // An empty directory is a root all right, but there is nothing to run.
@@ -394,7 +399,8 @@ fn shared_root() -> Result<(), Failed> {
 /// The classic way out of a chroot: a directory from outside, still open, and `..`.
 fn no_way_by_descriptor() -> Result<(), Failed> {
     let root = root()?;
-    let script = r#"exec 5</; exec "$1" "$2" -- sh -c 'ls -d /proc/self/fd/5 2>/dev/null; ls /proc/1/fd'"#;
+    let script =
+        r#"exec 5</; exec "$1" "$2" -- sh -c 'ls -d /proc/self/fd/5 2>/dev/null; ls /proc/1/fd'"#;
     let done = Run::new("sh")
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_02-chroot")])
         .arg(root.path())

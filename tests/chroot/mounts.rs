@@ -95,7 +95,8 @@ fn a_volumes_target_is_made() -> Result<(), Failed> {
 fn a_volume_over_proc() -> Result<(), Failed> {
     let (root, data) = (root()?, TempDir::new());
     fs::write(data.join("file"), "")?;
-    for target in ["/proc/sys/kernel/hostname", "/proc/self/attr", "/proc/./sys", "/etc/../proc/fs"] {
+    for target in ["/proc/sys/kernel/hostname", "/proc/self/attr", "/proc/./sys", "/etc/../proc/fs"]
+    {
         let source = if target.ends_with("name") { data.join("file") } else { data.path().into() };
         let done = sh(&[&volume(&source, target)], &root, "true").code(125)?;
         done.complains("lies in /proc: nothing is mounted there")?;
@@ -133,7 +134,9 @@ fn volumes_that_make_no_sense() -> Result<(), Failed> {
         sh(&["-v", text], &root, "true").code(125)?.complains("a volume is SOURCE:TARGET[:ro]")?;
     }
     let done = sh(&["-v", &format!("{source}/missing:/x")], &root, "true").code(125)?;
-    done.complains("02-chroot: mount: ")?.complains("ENOENT")?.complains("has to exist on the host")?;
+    done.complains("02-chroot: mount: ")?
+        .complains("ENOENT")?
+        .complains("has to exist on the host")?;
     sh(&["--tmpfs", "relative"], &root, "true").code(125)?.complains("a tmpfs is TARGET")?;
     let done = sh(&["--tmpfs", "/t:size=nonsense"], &root, "true").code(125)?;
     done.complains("02-chroot: mount: ")?.complains("size=nonsense")?;

@@ -66,7 +66,11 @@ fn many_layers() -> Result<(), Failed> {
         .env("BASE", root.path())
         .success()?;
     assert_eq!(done.stdout, "119\n118\n");
-    assert_eq!(fs::read_dir(layers.join("a-layer-with-a-name-as-long-as-a-digest-00000000000000000000"))?.count(), 1);
+    assert_eq!(
+        fs::read_dir(layers.join("a-layer-with-a-name-as-long-as-a-digest-00000000000000000000"))?
+            .count(),
+        1
+    );
     Ok(())
 }
 
@@ -96,11 +100,8 @@ fn layered(lowers: Vec<PathBuf>) -> ch01_clone::Result<u8> {
     assert!(rootfs.mounts.iter().any(|mount| mount.target == Path::new("/proc")));
     let script = "ls /etc | grep -c only; cat /etc/all";
     let program = Program::new(["sh", "-c", script], ["PATH=/bin"])?;
-    let plan = Plan {
-        namespaces: Namespaces::of(Namespace::ALL),
-        ids: Some(ids),
-        ..Plan::default()
-    };
+    let plan =
+        Plan { namespaces: Namespaces::of(Namespace::ALL), ids: Some(ids), ..Plan::default() };
     let child = plan.spawn(|gate| {
         rootfs.enter()?;
         program.find()?.exec(gate)

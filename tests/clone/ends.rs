@@ -217,6 +217,9 @@ fn signals_are_passed_on() -> Result<(), Failed> {
 fn the_third_interrupt() -> Result<(), Failed> {
     // PID 1, and without a handler (a shell has one for SIGINT): it does not notice.
     let mut held = Held::start(sh(&[], "echo ready; exec sleep 1000").into_command())?;
+    wait_until("the shell is gone", PATIENCE, || {
+        held.proc("comm").is_ok_and(|name| name == "sleep\n")
+    })?;
     held.signal(Signal::SIGTERM)?;
     let mut sent = 0;
     let mut status = None;

@@ -15,17 +15,20 @@ const GOOD: [(&str, &str); 16] = [
     ("LICENSE", ""),
     ("tests/Cargo.toml", ""),
     ("target/anything", ""),
-    ("chapters/01-clone/Cargo.toml", "[dependencies]\nnix = \"1\"\n[dev-dependencies]\ndockster-tests = \"1\"\n"),
     (
-        "chapters/01-clone/src/lib.rs",
-        "//! Not unsafe at all.\n#![deny(unsafe_code)]\nmod sys;\n",
+        "chapters/01-clone/Cargo.toml",
+        "[dependencies]\nnix = \"1\"\n[dev-dependencies]\ndockster-tests = \"1\"\n",
     ),
+    ("chapters/01-clone/src/lib.rs", "//! Not unsafe at all.\n#![deny(unsafe_code)]\nmod sys;\n"),
     (
         "chapters/01-clone/src/page.rs",
         "// ANCHOR: go\nfn go() { step!(\n\"jump\", \"no unsafe { here }\", call()) }\n// ANCHOR_END: go\n/// `step!(\"not-one\")`\n",
     ),
     ("chapters/01-clone/src/sys.rs", "unsafe fn f() {}\n"),
-    ("chapters/03-cgroups/Cargo.toml", "[dependencies]\nch01-clone.workspace = true\nch02-chroot = { path = \"x\" }\n"),
+    (
+        "chapters/03-cgroups/Cargo.toml",
+        "[dependencies]\nch01-clone.workspace = true\nch02-chroot = { path = \"x\" }\n",
+    ),
     ("chapters/03-cgroups/src/lib.rs", "#![forbid(unsafe_code)]\nuse ch01_clone::Plan;\n"),
     ("chapters/03-cgroups/src/main.rs", "use ch02_chroot::Root;\nuse ch03_cgroups::Limits;\n"),
     ("book/src/SUMMARY.md", "# Summary\n\n- [One](01-clone.md)\n"),
@@ -50,21 +53,66 @@ const BAD: [(&str, &str, &str, &str); 24] = [
     ("chapters/03-cgroups/src/main.rs", "use ch04_network::X;\n", "roads", "main.rs uses ch04_"),
     ("chapters/01-clone/Cargo.toml", "[dependencies.ch03-cgroups]\n", "roads", "depends on ch03"),
     ("chapters/03-cgroups/src/main.rs", "fn main() {}\n", "roads", "depends on ch02"),
-    ("final/Cargo.toml", "[dependencies]\ndockster-tests = \"1\"\n", "nobody_imports", "depends on dockster-tests"),
-    ("chapters/03-cgroups/Cargo.toml", "[dependencies]\ndockster = \"1\"\n", "nobody_imports", "depends on dockster"),
+    (
+        "final/Cargo.toml",
+        "[dependencies]\ndockster-tests = \"1\"\n",
+        "nobody_imports",
+        "depends on dockster-tests",
+    ),
+    (
+        "chapters/03-cgroups/Cargo.toml",
+        "[dependencies]\ndockster = \"1\"\n",
+        "nobody_imports",
+        "depends on dockster",
+    ),
     ("chapters/01-clone/src/long.rs", LONG, "taught_files", "long.rs has 251 lines"),
     ("chapters/01-clone/src/lib.rs", LONG, "taught_files", "lib.rs has 251 lines"),
-    ("chapters/01-clone/src/page.rs", "fn f() { unsafe { g() } }\n", "unsafe_lives", "page.rs has unsafe code"),
+    (
+        "chapters/01-clone/src/page.rs",
+        "fn f() { unsafe { g() } }\n",
+        "unsafe_lives",
+        "page.rs has unsafe code",
+    ),
     ("chapters/03-cgroups/src/lib.rs", "", "unsafe_lives", "lib.rs does not refuse"),
-    ("final/src/main.rs", "#![forbid(unsafe_code)]\nstep!(\"land\")\n", "every_step", "no heading \"land\""),
+    (
+        "final/src/main.rs",
+        "#![forbid(unsafe_code)]\nstep!(\"land\")\n",
+        "every_step",
+        "no heading \"land\"",
+    ),
     ("book/src/01-clone.md", "# One\n\n```\n## jump\n```\n", "every_step", "no heading \"jump\""),
-    ("book/src/01-clone.md", "# One\n\n## jump\n\nman7.org\n", "every_section", "jump lacks \"**Why here.**\""),
-    ("book/src/01-clone.md", "# One\n\n## jump\n\n[x](02-chroot.md)\n", "every_link", "02-chroot.md leads nowhere"),
+    (
+        "book/src/01-clone.md",
+        "# One\n\n## jump\n\nman7.org\n",
+        "every_section",
+        "jump lacks \"**Why here.**\"",
+    ),
+    (
+        "book/src/01-clone.md",
+        "# One\n\n## jump\n\n[x](02-chroot.md)\n",
+        "every_link",
+        "02-chroot.md leads nowhere",
+    ),
     ("book/src/01-clone.md", "# One\n\n[x](#fly)\n", "every_link", "#fly is no heading"),
     ("book/src/extra.md", "# Extra\n", "every_link", "extra.md is not in the summary"),
-    ("book/src/01-clone.md", "```rust\nfn main() {}\n```\n", "all_rust", "01-clone.md:2: Rust typed by hand"),
-    ("book/src/01-clone.md", "```rust\n{{#include ../../chapters/01-clone/src/page.rs:gone}}\n```\n", "all_rust", "there is no"),
-    ("book/src/01-clone.md", "```rust\n{{#include ../../chapters/01-clone/src/page.rs}}\n```\n", "all_rust", "has no anchor"),
+    (
+        "book/src/01-clone.md",
+        "```rust\nfn main() {}\n```\n",
+        "all_rust",
+        "01-clone.md:2: Rust typed by hand",
+    ),
+    (
+        "book/src/01-clone.md",
+        "```rust\n{{#include ../../chapters/01-clone/src/page.rs:gone}}\n```\n",
+        "all_rust",
+        "there is no",
+    ),
+    (
+        "book/src/01-clone.md",
+        "```rust\n{{#include ../../chapters/01-clone/src/page.rs}}\n```\n",
+        "all_rust",
+        "has no anchor",
+    ),
 ];
 
 /// Content that means: the file is taken away.
@@ -147,6 +195,9 @@ fn comments_and_strings() -> Result<(), Failed> {
     let text = "a \"unsafe \\\" // b\" c // d\n\"over\nlines\" e '\"' f // \"\ng\n";
     let words: Vec<_> = rust::code(text).split_whitespace().map(str::to_owned).collect();
     assert_eq!(words, ["a", "c", "e", "'\"'", "f", "g"]);
-    assert_eq!(rust::steps("step!(\n  \"x-y\", step!(\"z\", // step!(\"k\")\n// step!(\"n\")"), ["x-y", "z", "k"]);
+    assert_eq!(
+        rust::steps("step!(\n  \"x-y\", step!(\"z\", // step!(\"k\")\n// step!(\"n\")"),
+        ["x-y", "z", "k"]
+    );
     Ok(())
 }

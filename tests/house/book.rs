@@ -71,7 +71,8 @@ pub fn steps(tree: &Path) -> Vec<String> {
 }
 
 /// What the section of each step has.
-const PARTS: [&str; 4] = ["man7.org", "**Why here.**", "**See it yourself.**", "**What goes wrong.**"];
+const PARTS: [&str; 4] =
+    ["man7.org", "**Why here.**", "**See it yourself.**", "**What goes wrong.**"];
 
 /// A step's section cites the manual, says why here, how to see it, and what goes wrong.
 pub fn sections(tree: &Path) -> Vec<String> {
@@ -158,7 +159,8 @@ pub fn included(tree: &Path) -> Vec<String> {
                 (Some(info), None) => language = Some(info.split([',', ' ']).next().unwrap_or("")),
                 (Some(_), Some(_)) => language = None,
                 (None, language) => {
-                    let include = line.strip_prefix("{{#include ").and_then(|l| l.strip_suffix("}}"));
+                    let include =
+                        line.strip_prefix("{{#include ").and_then(|l| l.strip_suffix("}}"));
                     match include {
                         Some(target) => wrong.extend(
                             excerpt(&page, target).err().map(|why| format!("{here}: {why}")),

@@ -29,9 +29,9 @@ const CHECKERS: [(&str, Checker); 9] = [
 ];
 
 fn main() {
-    let on_the_house = CHECKERS.iter().map(|&(name, checker)| {
-        trial(name, &[], move || found_nothing(&checker(source_dir())))
-    });
+    let on_the_house = CHECKERS
+        .iter()
+        .map(|&(name, checker)| trial(name, &[], move || found_nothing(&checker(source_dir()))));
     let trials: Vec<Trial> = on_the_house.chain(bad::trials()).collect();
     run(trials)
 }

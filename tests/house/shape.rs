@@ -44,8 +44,7 @@ pub fn roads(tree: &Path) -> Vec<String> {
             let used = chapters_in(&rust::code(&read(&file)), "_");
             let program = file == chapter.join("src/main.rs");
             for other in used.iter().filter(|other| *other != number) {
-                let fine =
-                    allowed.contains(&&**other) || (program && other.as_str() < number);
+                let fine = allowed.contains(&&**other) || (program && other.as_str() < number);
                 if !fine {
                     wrong.push(format!("{} uses ch{other}_", shown(tree, &file)));
                 }

@@ -66,7 +66,7 @@ fn hello_is_drawn_and_greets() -> Result<(), Failed> {
         .filter_map(|line| {
             line.chars()
                 .skip(1)
-                .take(14)
+                .take(15)
                 .collect::<String>()
                 .split_whitespace()
                 .next()

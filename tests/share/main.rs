@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dockster_tests::{
-    Cgroups, Failed, Fingerprint, Need, Run, TempDir, Terminal, busybox_rootfs, host, run,
-    trial,
+    Cgroups, Failed, Fingerprint, Need, Run, TempDir, Terminal, busybox_rootfs, host, run, trial,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -196,7 +195,9 @@ fn what_is_left_inside() -> Result<(), Failed> {
     let root = root()?;
     let script = "sleep 1000 >/dev/null 2>&1 & exit 3";
     let before = Fingerprint::of(&[&root.path().to_string_lossy()]);
-    sh(&["--pids", "32", "--no-pid", "--no-user"], &root, script).env("MARK", root.path()).code(3)?;
+    sh(&["--pids", "32", "--no-pid", "--no-user"], &root, script)
+        .env("MARK", root.path())
+        .code(3)?;
     before.unchanged(SECONDS)
 }
 
@@ -304,8 +305,11 @@ fn ctrl_c_leaves_nothing() -> Result<(), Failed> {
         let mut terminal = paused(step, &root)?;
         let name = format!("03-cgroups-{}", terminal.pid());
         terminal.type_keys("\x03")?;
-        assert_eq!(terminal.finish()?.code(), Some(125), "{step}: {}", terminal.screen());
-        assert_eq!(cgroups(&name), Vec::<PathBuf>::new(), "{step}");
+        let status = terminal.finish()?;
+        let left = cgroups(&name);
+        remove(&left)?;
+        assert_eq!(status.code(), Some(125), "{step}: {}", terminal.screen());
+        assert_eq!(left, Vec::<PathBuf>::new(), "{step}");
     }
     Ok(())
 }

@@ -58,6 +58,9 @@ impl Program {
         if name.as_bytes().contains(&b'/') {
             return executable(name).map(|()| name.to_owned());
         }
+        if name.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         let path = self.env.iter().find_map(|v| v.as_bytes().strip_prefix(b"PATH="));
         let mut refused = Errno::ENOENT;
         for dir in path.unwrap_or(b"/usr/bin:/bin").split(|&b| b == b':').filter(|d| !d.is_empty())
@@ -65,7 +68,7 @@ impl Program {
             let file = [dir, b"/", name.as_bytes()].concat();
             let file = OsString::from_vec(file);
             match executable(&file) {
-                Ok(()) if !name.is_empty() => return Ok(file),
+                Ok(()) => return Ok(file),
                 Err(Errno::EACCES) => refused = Errno::EACCES,
                 _ => {}
             }

@@ -21,8 +21,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 
 use crate::error::{Context, Error, Result};
@@ -97,7 +96,7 @@ impl Gate {
             let mut data = [IoSliceMut::new(&mut bytes)];
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
             match recvmsg::<()>(self.0.as_raw_fd(), &mut data, Some(&mut control), flags) {
-                Ok(packet) => break (packet.bytes, received_fd(&packet)?),
+                Ok(packet) => break (packet.bytes, wire::descriptor(&packet)?),
                 Err(Errno::EINTR) => continue,
                 // The peer died with packets of ours unread: it is gone all the same.
                 Err(Errno::ECONNRESET) => return Ok(None),
@@ -111,13 +110,4 @@ impl Gate {
             .map(Some)
             .ok_or_else(|| Error::new("garbled message at the gate"))
     }
-}
-
-fn received_fd(packet: &nix::sys::socket::RecvMsg<'_, '_, ()>) -> Result<Option<OwnedFd>> {
-    for message in packet.cmsgs().call(|| "recvmsg(gate)")? {
-        if let ControlMessageOwned::ScmRights(fds) = message {
-            return Ok(fds.first().map(|&fd| crate::sys::own(fd)));
-        }
-    }
-    Ok(None)
 }

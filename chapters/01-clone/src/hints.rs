@@ -5,9 +5,11 @@
 use std::fmt;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 
 use crate::error::Error;
 use crate::namespaces::{Namespace, Namespaces};
+use crate::wait::ExitStatus;
 
 /// What to try when the kernel makes no such child.
 pub(crate) fn clone3(error: Error, namespaces: Namespaces) -> Error {
@@ -62,5 +64,17 @@ impl fmt::Display for Namespaces {
 impl fmt::Debug for Namespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ExitStatus::Exited(status) => write!(f, "exit status {status}"),
+            ExitStatus::Signaled(number) => match Signal::try_from(number) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Joining the namespaces of a process that runs already: what `exec` is made of.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 
@@ -26,10 +27,17 @@ where
     let pidfd = sys::pidfd_open(target).call(|| format!("pidfd_open({target})"))?;
     let kinds = differing(target, kinds)?;
     let (ours, theirs) = Gate::pair()?;
-    let helper = Plan::default().spawn(move |own_gate| {
+    let ours = Cell::new(Some(ours));
+    let helper = Plan::default().spawn(|own_gate| {
+        // Our end, of which the helper has a copy: as long as any is open, the
+        // child would wait for a parent that is gone.
+        drop(ours.take());
         // Until it has become another program, nobody in there may trace it
         // and get at what it still holds of the outside (CVE-2016-9962).
         nix::sys::prctl::set_dumpable(false).call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+        if kinds == Namespaces::NONE {
+            return make_child(own_gate, &theirs, kinds, body);
+        }
         step!(
             "setns",
             "One call enters all namespaces of the target at once; the user \
@@ -38,24 +46,35 @@ where
             "setns(pidfd of {target}, {kinds})",
             setns(pidfd.as_fd(), CloneFlags::from_bits_retain(kinds.flags() as i32)),
         )?;
-        let plan = Plan::default();
-        match plan.clone3(0, libc::CLONE_PARENT as u64)? {
-            sys::Side::Parent { pid, pidfd } => {
-                own_gate.send(&Message::Child(pid.as_raw(), pidfd))?;
-                sys::exit_now(0)
-            }
-            sys::Side::Child => plan.child(&theirs, |gate| {
-                if kinds.has(Namespace::User) {
-                    become_root().call(|| "setresuid(0, 0, 0)")?;
-                }
-                body(gate)
-            }),
-        }
+        make_child(own_gate, &theirs, kinds, body)
     })?;
+    drop(theirs);
     let (helper, made) = helper.follow()?;
     helper.wait()?;
-    let (pid, pidfd) = made.ok_or_else(|| Error::new("the helper made no child"))?;
-    Ok(Waiting::new(Pid::from_raw(pid), pidfd, ours))
+    match (made, ours.take()) {
+        (Some((pid, pidfd)), Some(ours)) => Ok(Waiting::new(Pid::from_raw(pid), pidfd, ours)),
+        _ => Err(Error::new("the helper made no child")),
+    }
+}
+
+/// The helper's last act: a child that is not its own.
+fn make_child<F>(own_gate: &Gate, theirs: &Gate, joined: Namespaces, body: F) -> Result<Infallible>
+where
+    F: FnOnce(&Gate) -> Result<Infallible>,
+{
+    let plan = Plan::default();
+    match plan.clone3(0, libc::CLONE_PARENT as u64)? {
+        sys::Side::Parent { pid, pidfd } => {
+            own_gate.send(&Message::Child(pid.as_raw(), pidfd))?;
+            sys::exit_now(0)
+        }
+        sys::Side::Child => plan.child(theirs, |gate| {
+            if joined.has(Namespace::User) {
+                become_root().call(|| "setresuid(0, 0, 0)")?;
+            }
+            body(gate)
+        }),
+    }
 }
 
 /// Entering one's own user namespace is EINVAL, and any other of one's own is for nothing.

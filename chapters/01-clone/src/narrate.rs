@@ -123,7 +123,11 @@ impl Narrator {
         // The container may own our standard input, so ask the terminal itself.
         let entered = match File::open("/dev/tty") {
             Ok(terminal) => wait_for_enter(terminal),
-            Err(_) => wait_for_enter(io::stdin()),
+            Err(_) => io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .call(|| "fcntl(F_DUPFD_CLOEXEC)")
+                .and_then(|stdin| wait_for_enter(File::from(stdin))),
         };
         say("\n");
         entered

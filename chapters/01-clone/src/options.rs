@@ -89,6 +89,14 @@ impl NamespaceArgs {
         Namespaces::of(wanted.into_iter().filter(|(_, new)| *new).map(|(kind, _)| kind))
     }
 
+    /// Whoever changes mounts needs some of their own: pivot_root would move the whole machine.
+    pub fn own_mounts(&self) -> Result<()> {
+        match self.no_mount {
+            true => Err(Error::new("--no-mount: a root of one's own takes mounts of one's own")),
+            false => Ok(()),
+        }
+    }
+
     /// The id maps that go with them.
     pub fn ids(&self) -> Option<IdMaps> {
         (!self.no_user).then(IdMaps::best)

@@ -182,7 +182,9 @@ impl Waiting {
 
     /// The same; what comes along may also be the child of a helper, with its pid.
     pub(crate) fn follow(self) -> Result<(Child, Option<(i32, OwnedFd)>)> {
-        self.gate.send(&Message::Go)?;
+        if self.gate.send(&Message::Go).is_err() {
+            return Err(self.child.died_early());
+        }
         let (mut exec, mut terminal) = (false, None);
         loop {
             match self.gate.receive()? {

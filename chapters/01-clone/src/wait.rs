@@ -1,12 +1,10 @@
 //! What becomes of a child: waiting for it, signalling it, and how it ended.
 
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
@@ -121,18 +119,6 @@ impl ExitStatus {
         match self {
             ExitStatus::Exited(status) => status as u8,
             ExitStatus::Signaled(signal) => 128 + signal as u8,
-        }
-    }
-}
-
-impl fmt::Display for ExitStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            ExitStatus::Exited(status) => write!(f, "exit status {status}"),
-            ExitStatus::Signaled(number) => match Signal::try_from(number) {
-                Ok(signal) => write!(f, "killed by {signal}"),
-                Err(_) => write!(f, "killed by signal {number}"),
-            },
         }
     }
 }

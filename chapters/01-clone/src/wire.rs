@@ -5,8 +5,9 @@
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, RecvMsg};
 
-use crate::error::Error;
+use crate::error::{Context, Error, Result};
 use crate::gate::Message;
 use crate::steps::Step;
 
@@ -66,4 +67,14 @@ pub(crate) fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Option<Message> {
         }
         _ => return None,
     })
+}
+
+/// The descriptor that came with a packet, if one did.
+pub(crate) fn descriptor(packet: &RecvMsg<'_, '_, ()>) -> Result<Option<OwnedFd>> {
+    for message in packet.cmsgs().call(|| "recvmsg(gate)")? {
+        if let ControlMessageOwned::ScmRights(fds) = message {
+            return Ok(fds.first().map(|&fd| crate::sys::own(fd)));
+        }
+    }
+    Ok(None)
 }

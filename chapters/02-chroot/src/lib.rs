@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod devices;
+mod hints;
 pub mod mask;
 pub mod mount;
 pub mod options;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ch01_clone::narrate::Narration;
 use ch01_clone::options::{self, NamespaceArgs, WatchArgs};
-use ch01_clone::{IdMaps, Plan, Program, Signals, set_hostname};
+use ch01_clone::{Plan, Program, Signals, set_hostname};
 use ch02_chroot::options::RootfsArgs;
 use clap::Parser;
 
@@ -41,8 +41,7 @@ fn start(cli: Cli) -> anyhow::Result<u8> {
     Narration::from(cli.watch).begin(None);
     let mut program = Program::new(cli.command, options::environment("02-chroot"))?;
     program.dies_with_parent = true;
-    let ids = cli.namespaces.ids().map_or_else(IdMaps::current, Ok)?;
-    let rootfs = cli.rootfs.rootfs(cli.directory, &ids)?;
+    let rootfs = cli.rootfs.rootfs(cli.directory, &cli.namespaces)?;
     let hostname = cli.namespaces.hostname_or("02-chroot");
     let plan = Plan {
         namespaces: cli.namespaces.namespaces(),

@@ -16,7 +16,7 @@ use rustix::mount::{self as sys_mount, FsMountFlags, FsOpenFlags, MountAttrFlags
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
 use crate::root::{self, Root};
-use crate::sys;
+use crate::{hints, sys};
 
 /// What to mount inside a root, and where.
 #[derive(Debug, Clone)]
@@ -108,7 +108,7 @@ impl Mount {
              can see it yet, and then attached inside the new root.",
             "cat /proc/PID/mountinfo",
             "{make}, move_mount({target:?})",
-            self.attach_now(root).map_err(|error| self.explain(error)),
+            self.attach_now(root).map_err(|error| hints::mount(&self.source, error)),
         )
     }
 
@@ -151,20 +151,6 @@ impl Mount {
             )));
         }
         Ok(place)
-    }
-
-    fn explain(&self, error: Error) -> Error {
-        use nix::errno::Errno::{ENOENT, EPERM};
-        match (&self.source, error.errno) {
-            (Source::New { kind, .. }, Some(EPERM)) if kind == "proc" => error.hint(
-                "in a user namespace /proc can only be mounted where the host's is whole: \
-                 a container that hides parts of its own cannot hold another one",
-            ),
-            (Source::Bind(path), Some(ENOENT)) if !path.exists() => {
-                error.hint("the source of a bind has to exist on the host")
-            }
-            _ => error,
-        }
     }
 }
 

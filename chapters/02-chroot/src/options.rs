@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use ch01_clone::options::NamespaceArgs;
 use ch01_clone::{Error, IdMaps, Result};
 use clap::Args;
 
@@ -33,7 +34,9 @@ pub struct RootfsArgs {
 
 impl RootfsArgs {
     /// The root file system that these options and a directory make.
-    pub fn rootfs(&self, directory: PathBuf, ids: &IdMaps) -> Result<Rootfs> {
+    pub fn rootfs(&self, directory: PathBuf, namespaces: &NamespaceArgs) -> Result<Rootfs> {
+        namespaces.own_mounts()?;
+        let ids = namespaces.ids().map_or_else(IdMaps::current, Ok)?;
         let tree = match self.overlay || self.upper.is_some() {
             true => Tree::Overlay {
                 lowers: vec![directory],
@@ -42,7 +45,7 @@ impl RootfsArgs {
             },
             false => Tree::Directory(directory),
         };
-        let mut rootfs = Rootfs::new(tree, ids);
+        let mut rootfs = Rootfs::new(tree, &ids);
         for volume in &self.volumes {
             rootfs.mounts.push(volume_mount(volume)?);
         }

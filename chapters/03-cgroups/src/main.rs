@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use ch01_clone::narrate::Narration;
 use ch01_clone::options::{self, NamespaceArgs, WatchArgs};
-use ch01_clone::{ExitStatus, IdMaps, Plan, Program, Signals, set_hostname};
+use ch01_clone::{ExitStatus, Plan, Program, Signals, set_hostname};
 use ch02_chroot::options::RootfsArgs;
 use ch03_cgroups::options::LimitOptions;
 use ch03_cgroups::{Cgroup, Hierarchy, Limits, scope};
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     };
     options::run("03-cgroups", || {
         let limits = cli.limits.limits()?;
+        cli.namespaces.own_mounts()?;
         let hierarchy = Hierarchy::probe()?;
         if limits == Limits::default() && !hierarchy.delegated() {
             Narration::from(cli.watch.clone()).begin(None);
@@ -67,8 +68,7 @@ fn main() -> ExitCode {
 fn start(cli: Cli, cgroup: Option<&Cgroup>) -> anyhow::Result<ExitStatus> {
     let mut program = Program::new(cli.command, options::environment("03-cgroups"))?;
     program.dies_with_parent = true;
-    let ids = cli.namespaces.ids().map_or_else(IdMaps::current, Ok)?;
-    let rootfs = cli.rootfs.rootfs(cli.directory, &ids)?;
+    let rootfs = cli.rootfs.rootfs(cli.directory, &cli.namespaces)?;
     let hostname = cli.namespaces.hostname_or("03-cgroups");
     let directory = cgroup.map(Cgroup::dir).transpose()?.flatten();
     let plan = Plan {

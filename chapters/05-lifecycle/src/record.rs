@@ -128,12 +128,17 @@ impl Claim {
     /// Makes the directory, and holds it.
     pub fn create(dir: PathBuf) -> Result<Self> {
         loop {
-            fs::DirBuilder::new().mode(0o700).create(&dir).call(|| format!("mkdir({dir:?})"))?;
-            // Between these two lines somebody who clears away may have taken
-            // it for an abandoned one: then it is no longer there.
+            match fs::DirBuilder::new().mode(0o700).create(&dir) {
+                // Ours still: the id is random.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => made.call(|| format!("mkdir({dir:?})"))?,
+            }
+            // Between these two somebody who clears away may have taken it for
+            // an abandoned one. Then it goes in a moment, and is made again.
             if let Some(claim) = Self::take(&dir)? {
                 return Ok(claim);
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -93,7 +93,14 @@ impl Engine {
         let mut record = self.record(options, image, id, args)?;
         let cgroup = self.cgroup_for(id, &options.limits)?;
         record.cgroup = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
-        let claim = self.claim(&record, &spec)?;
+        let claim = loop {
+            match self.claim(&record, &spec)? {
+                Some(claim) => break claim,
+                // Somebody has thought of the same name at the same moment.
+                None if options.name.is_none() => record.name = self.invent_name()?,
+                None => return Err(self.conflict(&record.name)),
+            }
+        };
         Ok(Made { claim, record, spec, cgroup })
     }
 
@@ -134,8 +141,9 @@ impl Engine {
         }
     }
 
-    /// From here on the container exists: it has a directory, a record and a name.
-    fn claim(&self, record: &Record, spec: &Spec) -> Result<Claim> {
+    /// From here on the container exists: it has a directory, a record and a name;
+    /// `None` if somebody has the name.
+    fn claim(&self, record: &Record, spec: &Spec) -> Result<Option<Claim>> {
         let (dir, name) = (self.container(&record.id), &record.name);
         let claim = step!(
             "record",
@@ -145,17 +153,18 @@ impl Engine {
             "mkdir({dir:?}), flock, write(state.json), symlink(names/{name})",
             Claim::create(dir.clone()).and_then(|claim| record.save(claim.dir()).map(|()| claim)),
         )?;
-        let named = self.take_name(&record.name, &record.id).and_then(|()| {
+        let named = self.take_name(&record.name, &record.id).and_then(|named| {
             let path = claim.dir().join("config.json");
-            spec.save(&path).map_err(|error| Error::new(format!("write({path:?}): {error}")))
+            spec.save(&path).map_err(|error| Error::new(format!("write({path:?}): {error}")))?;
+            Ok(named)
         });
         match named {
-            Ok(()) => Ok(claim),
-            Err(error) => {
+            Ok(true) => Ok(Some(claim)),
+            other => {
                 let mut down = Teardown::default();
                 down.also(self.free_name(&record.name, &record.id));
                 down.also(claim.remove());
-                down.end().and(Err(error))
+                down.end().and(other.map(|_| None))
             }
         }
     }
@@ -190,23 +199,21 @@ impl Engine {
         relay(started, signals, options.interactive)
     }
 
-    /// Takes down what was made, and keeps the record of a container that ran and shall stay.
+    /// Takes down what was made, and keeps the record of a container that ran
+    /// and shall stay. What cannot be taken down now stays recorded, too: the
+    /// next command tries again.
     fn end(&self, made: Made, outcome: &Result<Outcome>) -> Result<()> {
         let Made { claim, mut record, cgroup, .. } = made;
-        let mut down = Teardown::default();
-        if let Some(cgroup) = cgroup {
-            down.also(remove_cgroup(&cgroup));
-        }
+        cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
         match outcome {
             Ok(outcome) if !record.auto_remove => {
                 record.status = Status::Stopped;
                 record.exit_code = Some(outcome.status.code());
                 record.oom_killed = outcome.oom_kills > 0;
-                down.also(record.save(claim.dir()));
+                record.save(claim.dir())
             }
-            _ => down.also(self.forget(&record, claim)),
+            _ => self.forget(&record, claim),
         }
-        down.end()
     }
 
     /// Nothing is left of it.

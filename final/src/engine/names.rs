@@ -67,21 +67,24 @@ impl Engine {
         Some(link.to_string_lossy().into_owned())
     }
 
-    /// Gives a container a name: one of two who want the same gets it.
-    pub(super) fn take_name(&self, name: &str, id: &str) -> Result<()> {
+    /// Gives a container a name: of two who want the same one gets it, and the other `false`.
+    pub(super) fn take_name(&self, name: &str, id: &str) -> Result<bool> {
         let link = self.root.join("names").join(name);
         match symlink(id, &link) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                let owner = self.owner_of(name).unwrap_or_default();
-                Err(Error::new(format!(
-                    "Conflict. The container name \"/{name}\" is already in use by container \
-                     \"{owner}\". You have to remove (or rename) that container to be able to \
-                     reuse that name."
-                ))
-                .hint(format!("dockster rm {name}")))
-            }
-            done => done.call(|| format!("symlink({link:?})")),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            done => done.call(|| format!("symlink({link:?})")).map(|()| true),
         }
+    }
+
+    /// Docker's sentence for who did not get the name.
+    pub(super) fn conflict(&self, name: &str) -> Error {
+        let owner = self.owner_of(name).unwrap_or_default();
+        Error::new(format!(
+            "Conflict. The container name \"/{name}\" is already in use by container \
+             \"{owner}\". You have to remove (or rename) that container to be able to reuse \
+             that name."
+        ))
+        .hint(format!("dockster rm {name}"))
     }
 
     /// Takes a container's name back, if it is (still) its own.

@@ -69,7 +69,8 @@ impl Program {
             let file = OsString::from_vec(file);
             match executable(&file) {
                 Ok(()) => return Ok(file),
-                Err(Errno::EACCES) => refused = Errno::EACCES,
+                // A directory that may not be searched does not count.
+                Err(Errno::EACCES) if fs::metadata(&file).is_ok() => refused = Errno::EACCES,
                 _ => {}
             }
         }

@@ -97,7 +97,7 @@ impl Narrator {
     fn tell(&self, step: &Step) {
         let (bold, dim, off) =
             if self.color { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-        let chapter = step.package.strip_prefix("ch").unwrap_or(&step.package);
+        let chapter = step.package.strip_prefix("ch").unwrap_or("final");
         let title = format!("{:2}  {}", self.count, step.name);
         let page = format!("book: {chapter}#{}", step.name);
         let gap = WIDTH.saturating_sub(title.len() + page.len()).max(1);
@@ -114,6 +114,8 @@ impl Narrator {
     }
 
     fn pause(&self, step: &Step, child: Option<i32>) -> Result<()> {
+        // From here on Ctrl-C does not end us in the middle.
+        let signals = Signals::catch()?;
         say(&format!("    Paused before `{}`. Look from another terminal:\n", step.name));
         match child {
             Some(pid) => say(&format!("    $ {}\n", step.look.replace("PID", &pid.to_string()))),
@@ -122,12 +124,12 @@ impl Narrator {
         say("    Enter goes on, Ctrl-C ends it here. ");
         // The container may own our standard input, so ask the terminal itself.
         let entered = match File::open("/dev/tty") {
-            Ok(terminal) => wait_for_enter(terminal),
+            Ok(terminal) => wait_for_enter(terminal, signals),
             Err(_) => io::stdin()
                 .as_fd()
                 .try_clone_to_owned()
                 .call(|| "fcntl(F_DUPFD_CLOEXEC)")
-                .and_then(|stdin| wait_for_enter(File::from(stdin))),
+                .and_then(|stdin| wait_for_enter(File::from(stdin), signals)),
         };
         say("\n");
         entered
@@ -135,8 +137,7 @@ impl Narrator {
 }
 
 /// Reads up to the end of a line, byte by byte: what follows is the container's.
-fn wait_for_enter(mut input: impl Read + AsFd) -> Result<()> {
-    let mut signals = Signals::catch()?;
+fn wait_for_enter(mut input: impl Read + AsFd, mut signals: Signals) -> Result<()> {
     loop {
         let mut ready = [
             PollFd::new(input.as_fd(), PollFlags::POLLIN),

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         let hierarchy = Hierarchy::probe()?;
         if limits == Limits::default() && !hierarchy.delegated() {
             Narration::from(cli.watch.clone()).begin(None);
-            return Ok(start(cli, None)?.code());
+            return Ok(start(cli, None, Signals::catch()?)?.code());
         }
         if !hierarchy.delegated()
             && let Some(mut again) = scope::delegated_scope()
@@ -55,8 +55,10 @@ fn main() -> ExitCode {
         Narration::from(cli.watch.clone()).begin(None);
         let cgroup =
             hierarchy.cgroup("dockster-03", &format!("03-cgroups-{}", std::process::id()))?;
+        // Before anything is made: Ctrl-C shall not keep us from removing it.
+        let signals = Signals::catch()?;
         cgroup.create(&limits)?;
-        let status = start(cli, Some(&cgroup));
+        let status = start(cli, Some(&cgroup), signals);
         report(&cgroup, &limits);
         // Whoever it has left behind in there ends with it.
         cgroup.kill().and_then(|()| cgroup.remove_and_prune())?;
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: start
-fn start(cli: Cli, cgroup: Option<&Cgroup>) -> anyhow::Result<ExitStatus> {
+fn start(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<ExitStatus> {
     let mut program = Program::new(cli.command, options::environment("03-cgroups"))?;
     program.dies_with_parent = true;
     let rootfs = cli.rootfs.rootfs(cli.directory, &cli.namespaces)?;
@@ -76,7 +78,6 @@ fn start(cli: Cli, cgroup: Option<&Cgroup>) -> anyhow::Result<ExitStatus> {
         ids: cli.namespaces.ids(),
         cgroup: directory.as_ref().map(AsFd::as_fd),
     };
-    let signals = Signals::catch()?;
     let child = plan.spawn(|gate| {
         hostname.as_deref().map_or(Ok(()), set_hostname)?;
         rootfs.enter()?;

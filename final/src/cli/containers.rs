@@ -3,7 +3,7 @@
 use ch05_lifecycle::{Record, Status};
 use clap::Args;
 
-use super::{ago, print};
+use super::{ago, print, table};
 use crate::engine::Engine;
 
 /// List containers
@@ -36,19 +36,25 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
     if args.quiet {
         return print(&shown.map(|record| format!("{}\n", &record.id[..12])).collect::<String>());
     }
-    let row = |id: &str, image: &str, command: &str, created: &str, status: &str, name: &str| {
-        format!("{id:<14} {image:<18} {command:<22} {created:<16} {status:<16} {name}\n")
-    };
-    let mut text = row("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES");
+    let head = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"];
+    let mut rows = vec![head.map(str::to_owned)];
     for record in shown {
         let mut command = format!("\"{}\"", record.command.join(" "));
         if command.chars().count() > 22 {
             command = command.chars().take(20).chain("…\"".chars()).collect();
         }
-        let (id, created) = (&record.id[..12], ago(record.created));
-        text += &row(id, &record.image, &command, &created, &status(record), &record.name);
+        let id = record.id[..12].to_owned();
+        let created = ago(record.created);
+        rows.push([
+            id,
+            record.image.clone(),
+            command,
+            created,
+            status(record),
+            record.name.clone(),
+        ]);
     }
-    print(&text)
+    print(&table(&rows))
 }
 
 fn status(record: &Record) -> String {

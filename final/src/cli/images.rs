@@ -9,7 +9,7 @@ use ch06_images::{Imported, Recipe, Source};
 use clap::Args;
 use oci_spec::image::Config;
 
-use super::{ago, print};
+use super::{ago, print, table};
 use crate::engine::Engine;
 
 /// Make an image of a tar archive or a directory
@@ -127,19 +127,17 @@ pub fn images(engine: &Engine, args: &ImagesArgs) -> anyhow::Result<u8> {
             &all.iter().map(|image| format!("{}\n", short(&image.id))).collect::<String>(),
         );
     }
-    let row = |repository: &str, tag: &str, id: &str, created: &str, size: &str| {
-        format!("{repository:<24} {tag:<12} {id:<14} {created:<16} {size}\n")
-    };
-    let mut text = row("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE");
+    let mut rows = vec![["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned)];
     for image in all {
         let name = image.name.as_deref().unwrap_or("<none>:<none>");
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
         let created =
             image.created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let created = created.map_or_else(|| "N/A".to_owned(), |time| ago(time.as_secs()));
-        text += &row(repository, tag, short(&image.id), &created, &size(image.size));
+        let id = short(&image.id).to_owned();
+        rows.push([repository.to_owned(), tag.to_owned(), id, created, size(image.size)]);
     }
-    print(&text)
+    print(&table(&rows))
 }
 
 fn short(id: &str) -> &str {

@@ -54,7 +54,7 @@ pub fn enter() -> Result<u8> {
         ids: Some(IdMaps::best()),
         cgroup: None,
     };
-    let signals = Signals::catch()?;
+    let signals = Signals::catch()?.without_insisting();
     let child = plan.spawn(|gate| program.find()?.exec(gate))?;
     let (child, _) = child.start()?;
     Ok(child.wait_forwarding(signals)?.code())

@@ -18,6 +18,7 @@ use crate::wait::Child;
 pub struct Signals {
     fd: SignalFd,
     interrupts: u32,
+    insist: bool,
 }
 
 /// One that came in.
@@ -30,9 +31,10 @@ impl Received {
         self.0.ssi_signo as i32
     }
 
-    /// Whether the terminal's driver sent it, to the whole foreground group.
+    /// Whether the terminal's driver sent it to the whole foreground group. (That
+    /// the terminal is gone, SIGHUP, it tells the leader of the session alone.)
     pub fn from_terminal(&self) -> bool {
-        self.0.ssi_code == libc::SI_KERNEL
+        self.0.ssi_code == libc::SI_KERNEL && self.number() != libc::SIGHUP
     }
 
     /// Whether somebody wants us to end.
@@ -54,7 +56,13 @@ impl Signals {
         set.thread_block().call(|| "sigprocmask(SIG_BLOCK)")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let fd = SignalFd::with_flags(&set, flags).call(|| "signalfd")?;
-        Ok(Self { fd, interrupts: 0 })
+        Ok(Self { fd, interrupts: 0, insist: true })
+    }
+
+    /// Never sends more than what came in: the child is a runtime itself.
+    #[must_use]
+    pub fn without_insisting(self) -> Self {
+        Self { insist: false, ..self }
     }
 
     /// The next signal that came in, if one did.
@@ -75,7 +83,7 @@ impl Signals {
             // A process that is PID 1 and has no handler does not even notice
             // Ctrl-C. Whoever presses it three times means it.
             self.interrupts += u32::from(signal.number() == libc::SIGINT);
-            if self.interrupts >= 3 {
+            if self.insist && self.interrupts >= 3 {
                 child.signal(libc::SIGKILL)?;
             }
         }

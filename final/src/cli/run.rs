@@ -10,7 +10,7 @@ use ch01_clone::options::WatchArgs;
 use ch02_chroot::options::{tmpfs_mount, volume_mount};
 use ch03_cgroups::options::LimitOptions;
 use ch03_cgroups::{Hierarchy, Limits, scope};
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
@@ -18,7 +18,11 @@ use crate::portrait::Style;
 
 /// Create and run a new container from an image
 #[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
 pub struct RunArgs {
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     /// Keep standard input open
     #[arg(short, long)]
     interactive: bool,
@@ -44,7 +48,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "BIND")]
     volume: Vec<String>,
     /// The hostname inside
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'h', long, value_name = "NAME")]
     hostname: Option<String>,
     /// Make / read-only
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! What Dockster does, one file a noun. The truth is on disk, below one root.
 
+mod clear;
 pub mod containers;
 pub mod images;
 mod names;

@@ -35,7 +35,9 @@ pub fn needed() -> bool {
 /// Runs this program again inside, with the same arguments; returns its exit status.
 pub fn enter() -> Result<u8> {
     // The inner program shall find a delegated cgroup empty of strangers, and we are one.
-    Hierarchy::probe().and_then(|hierarchy| hierarchy.step_aside())?;
+    if let Ok(hierarchy) = Hierarchy::probe() {
+        hierarchy.step_aside()?;
+    }
     let args = std::env::args_os();
     let mut env: Vec<OsString> = std::env::vars_os()
         .map(|(mut name, value)| {

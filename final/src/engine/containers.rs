@@ -134,10 +134,11 @@ impl Engine {
 
     /// A cgroup for it. Without limits, and where we may make none, it does without.
     fn cgroup_for(&self, id: &str, limits: &Limits) -> Result<Option<Cgroup>> {
-        let hierarchy = Hierarchy::probe()?;
-        match *limits == Limits::default() && !hierarchy.delegated() {
+        let hierarchy = Hierarchy::probe();
+        let delegated = hierarchy.as_ref().is_ok_and(Hierarchy::delegated);
+        match *limits == Limits::default() && !delegated {
             true => Ok(None),
-            false => hierarchy.cgroup(self.cgroup_parent(), id).map(Some),
+            false => hierarchy?.cgroup(self.cgroup_parent(), id).map(Some),
         }
     }
 

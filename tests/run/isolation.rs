@@ -156,10 +156,10 @@ fn only_expected_devices_are_there() -> Result<(), Failed> {
 fn three_descriptors_are_open() -> Result<(), Failed> {
     let house = House::new()?;
     for options in ["", "-i", "-t"] {
-        let script = "exec 5</etc/passwd 9>>/dev/null 200</; \
+        let script = "exec 5</etc/passwd 8</ 9>>/dev/null; \
                       exec \"$DOCKSTER\" run --rm $OPTIONS busybox sh -c 'ls /proc/1/fd; true'";
         let done = Run::new("sh")
-            .args(["-c", &script.replace("200</", "8</")])
+            .args(["-c", script])
             .env("DOCKSTER", DOCKSTER)
             .env("DOCKSTER_ROOT", house.root())
             .env("OPTIONS", options)
@@ -193,7 +193,9 @@ fn namespaces_are_its_own() -> Result<(), Failed> {
 
 fn processes_are_its_own() -> Result<(), Failed> {
     let house = House::new()?;
-    let script = "echo $$; sleep 1000 & cd /proc; for p in [0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done; kill $!";
+    // A child that has not become sleep yet is a shell still.
+    let script = "echo $$; sleep 1000 & cd /proc; until grep -q sleep $!/comm; do :; done; \
+                  for p in [0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done; kill $!";
     let done = house.sh([], script).success()?;
     let lines: Vec<_> =
         done.stdout.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
@@ -202,7 +204,6 @@ fn processes_are_its_own() -> Result<(), Failed> {
         !line.starts_with("sh -c ") && !line.starts_with("sleep ") && !line.starts_with("tr ")
     };
     let strange: Vec<_> = lines[1..].iter().filter(strange).collect();
-    // The script is one line of its own; its later lines begin with nothing that we know.
     assert!(strange.is_empty(), "{strange:?}");
     assert!(lines.contains(&"sleep 1000"), "{lines:?}");
     let done = house.run(["busybox", "ps"]).success()?;

@@ -71,11 +71,17 @@ fn received(run: &Background, signal: Signal) -> bool {
 fn three_interrupts() -> Result<(), Failed> {
     let house = House::new()?;
     let mut run = waiting(&house, "'' INT")?;
-    for number in 1..=3 {
-        assert!(!run.ended(), "it has ended before interrupt {number}");
+    for number in 1..=2 {
         run.signal(Signal::SIGINT)?;
         wait_until("it has received the interrupt", PATIENCE, || received(&run, Signal::SIGINT))?;
+        assert!(!run.ended(), "it has ended after interrupt {number}");
     }
+    // An ordinary user's runtime is two processes, and on the way from one to the other
+    // two interrupts may become one: so here the third, and more if need be.
+    wait_until("interrupts end it", PATIENCE, || {
+        let sent = run.signal(Signal::SIGINT);
+        sent.is_err() || run.ended()
+    })?;
     assert_eq!(run.status()?.code(), Some(137));
     house.nothing_left()
 }

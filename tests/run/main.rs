@@ -4,6 +4,7 @@
 //! Every test has a root of its own (`tools::House`). The last topic looks at the whole
 //! host, and its tests run one by one.
 
+mod debian;
 mod faults;
 mod hello;
 mod images;
@@ -32,6 +33,7 @@ fn main() {
         terminal::trials(),
         signals::trials(),
         limits::trials(),
+        debian::trials(),
         story::trials(),
         faults::trials(),
     ];

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dockster_tests::{Failed, Need, Trial, host, wait_until};
 
-use crate::tools::{Background, House, PATIENCE, beside, init_of, one_sentence};
+use crate::tools::{Background, House, PATIENCE, alone, beside, init_of, one_sentence};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -18,7 +18,7 @@ pub fn trials() -> Vec<Trial> {
             memory_too_small_to_start_in,
         ),
         beside("a_fork_bomb_stays_inside", &[Need::Limits], a_fork_bomb_stays_inside),
-        beside("half_a_processor", &[Need::Limits], half_a_processor),
+        alone("half_a_processor", &[Need::Limits], half_a_processor),
         without_delegation(),
     ]
 }
@@ -121,12 +121,21 @@ fn half_a_processor() -> Result<(), Failed> {
         let usage = fs::read_to_string(cgroup(&run, "cpuacct")?.join("cpuacct.usage"))?;
         Ok(usage.trim().parse::<u64>()? as f64 / 1e9)
     };
-    let (start, before) = (Instant::now(), used()?);
-    sleep(Duration::from_secs(5));
-    let share = (used()? - before) / start.elapsed().as_secs_f64();
+    // It never gets more. Less it may get from a machine that has other things to do:
+    // then once more.
+    let mut shares = Vec::new();
+    while shares.len() < 5 && !shares.iter().any(|share| (0.45..=0.55).contains(share)) {
+        let (start, before) = (Instant::now(), used()?);
+        sleep(Duration::from_secs(5));
+        shares.push((used()? - before) / start.elapsed().as_secs_f64());
+        if host().is_slow() {
+            break;
+        }
+    }
     assert!(counter(&dir, "cpu.stat", "nr_throttled") > 0, "it was never throttled");
     if !host().is_slow() {
-        assert!((0.45..=0.55).contains(&share), "it used {share:.3} of a processor");
+        assert!(shares.iter().all(|&share| share <= 0.55), "it used {shares:.3?} of a processor");
+        assert!(shares.iter().any(|&share| share >= 0.45), "it used {shares:.3?} of a processor");
     }
     drop(run);
     house.dockster(["ps"]).success()?;

@@ -1,6 +1,6 @@
 //! `dockster ps` and `rm`: containers that run, and those that have ended.
 
-use dockster_tests::{Failed, Trial};
+use dockster_tests::{Failed, Need, Trial};
 
 use crate::tools::{Background, House, beside, one_sentence};
 
@@ -9,7 +9,18 @@ pub fn trials() -> Vec<Trial> {
         beside("ps_shows_what_runs_and_what_has_ended", &[], ps_shows_what_runs),
         beside("rm_removes_what_has_ended", &[], rm_removes_what_has_ended),
         beside("what_a_container_wrote_goes_with_it", &[], what_a_container_wrote),
+        beside("an_exit_status_outlives_a_failed_tear_down", &[Need::Limits], an_exit_status),
     ]
+}
+
+/// What is known is written down before anything else can go wrong.
+fn an_exit_status() -> Result<(), Failed> {
+    let house = House::new()?;
+    let words = ["run", "--name", "four", "--fail=remove-cgroup", "busybox", "sh", "-c", "exit 4"];
+    one_sentence(&house.dockster(words).code(125)?, "remove-cgroup")?;
+    house.dockster(["ps", "-a"]).success()?.says("Exited (4)")?;
+    house.dockster(["rm", "four"]).success()?;
+    house.nothing_left()
 }
 
 const SLEEP: [&str; 4] = ["busybox", "sh", "-c", "echo ready; exec sleep 1000"];

@@ -14,7 +14,24 @@ pub fn trials() -> Vec<Trial> {
         beside("a_missing_source_is_made", &[], a_missing_source_is_made),
         beside("targets_stay_inside", &[], targets_stay_inside),
         beside("nothing_is_bound_over_proc", &[], nothing_is_bound_over_proc),
+        beside("targets_are_cleaned", &[], targets_are_cleaned),
     ]
+}
+
+/// As docker does: `..` is taken away first, and / is no target.
+fn targets_are_cleaned() -> Result<(), Failed> {
+    let house = House::new()?;
+    let source = house.join("source");
+    fs::create_dir(&source)?;
+    fs::write(source.join("file"), "")?;
+    let volume = |target: &str| format!("{}:{target}", source.display());
+    let odd = volume("/a/../../../b");
+    house.run(["-v", &odd, "busybox", "test", "-e", "/b/file"]).success()?;
+    for root in ["/", "/.", "/a/.."] {
+        let done = house.run(["-v", &volume(root), "busybox", "true"]).code(125)?;
+        one_sentence(&done, "the target cannot be /")?;
+    }
+    house.nothing_left()
 }
 
 fn a_directory_and_a_file_are_bound() -> Result<(), Failed> {

@@ -143,6 +143,15 @@ impl Mount {
             true => root.make_dir(&self.target, 0o755)?,
             false => root.make_file(&self.target)?,
         };
+        let place_directory = root::stat(&place)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+        if directory != place_directory {
+            let kind = |directory| if directory { "a directory" } else { "a file" };
+            let (what, target) = (kind(directory), kind(place_directory));
+            return Err(Error::new(format!(
+                "{:?}: {what} cannot be mounted on {target}",
+                self.target
+            )));
+        }
         // A volume over a part of /proc would let it lie to us and to others (CVE-2019-16884).
         if fstatfs(&place).call(|| "fstatfs")?.filesystem_type() == PROC_SUPER_MAGIC {
             return Err(Error::new(format!(

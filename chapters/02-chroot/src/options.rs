@@ -2,7 +2,7 @@
 //!
 //! The options of chapter 2, for its program and those that build on it.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use ch01_clone::options::NamespaceArgs;
 use ch01_clone::{Error, IdMaps, Result};
@@ -70,7 +70,7 @@ pub fn volume_mount(text: &str) -> Result<Mount> {
     if source.is_empty() || !target.starts_with('/') {
         return Err(wrong().hint("TARGET is an absolute path inside"));
     }
-    let mut mount = Mount::bind(source, target);
+    let mut mount = Mount::bind(source, clean(target)?);
     mount.attributes = Attributes { read_only, ..Attributes::default() };
     Ok(mount)
 }
@@ -96,5 +96,24 @@ pub fn tmpfs_mount(text: &str) -> Result<Mount> {
             other => own.push(other),
         }
     }
-    Ok(Mount::new("tmpfs", target, &own, attributes))
+    let mut mount = Mount::new("tmpfs", target, &own, attributes);
+    mount.target = clean(target)?;
+    Ok(mount)
+}
+
+/// A target without `.` and `..`, as docker cleans it. (What its links do is
+/// for the lookup inside the root.) The root itself is none.
+fn clean(target: &str) -> Result<PathBuf> {
+    let mut cleaned = PathBuf::from("/");
+    for part in Path::new(target).components() {
+        match part {
+            Component::Normal(name) => cleaned.push(name),
+            Component::ParentDir => drop(cleaned.pop()),
+            _ => {}
+        }
+    }
+    match cleaned.parent() {
+        Some(_) => Ok(cleaned),
+        None => Err(Error::new(format!("{target:?}: the target cannot be /"))),
+    }
 }

@@ -68,7 +68,7 @@ impl Root {
         let parent = self.make_dir(&parent, mode)?;
         match mkdirat(&parent, &name, Mode::from_bits_truncate(mode)) {
             Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(Error::os(format!("mkdirat({name:?})"), errno)),
+            Err(errno) => return Err(Error::os(format!("mkdirat({path:?})"), errno)),
         }
         // What was made, or what somebody put there first: a directory, and not a link.
         let flags = dir | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

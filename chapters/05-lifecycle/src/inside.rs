@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step};
 use ch02_chroot::{Rootfs, pivot};
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, setsid};
 
@@ -42,7 +43,12 @@ impl Inside {
         }
         self.hostname.as_deref().map_or(Ok(()), set_hostname)?;
         let root = self.rootfs.build()?;
-        root.make_dir(&self.cwd, 0o755)?;
+        root.make_dir(&self.cwd, 0o755).map_err(|error| {
+            Error::os(
+                format!("the working directory {:?}", self.cwd),
+                error.errno.unwrap_or(Errno::ENOTDIR),
+            )
+        })?;
         match &self.stdio {
             Ends::Terminal { rows, columns } => {
                 let (master, slave) = pty::open(&root, *rows, *columns)?;

@@ -117,9 +117,9 @@ impl Store {
     ) -> Result<T> {
         loop {
             let lock = self.lock_shared()?;
-            let image = self.find(wanted)?.ok_or_else(|| {
-                let name = name::for_tagging(wanted).unwrap_or_else(|_| wanted.to_owned());
-                Error::new(format!("Unable to find image '{name}' locally"))
+            let image = self.find(wanted)?.ok_or_else(|| match name::for_tagging(wanted) {
+                Ok(name) => Error::new(format!("Unable to find image '{name}' locally")),
+                Err(error) => error,
             })?;
             let Some(missing) = image.layers.iter().position(|layer| !layer.exists()) else {
                 return then(&image);

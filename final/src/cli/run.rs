@@ -95,7 +95,7 @@ impl RunArgs {
             terminal: self.tty,
             remove: self.rm,
             name: self.name.clone(),
-            env: self.env.iter().filter_map(|variable| with_value(variable)).collect(),
+            env: self.variables()?,
             workdir: self.workdir.clone(),
             user: self.user.clone(),
             volumes: self.volume.iter().map(|text| volume_mount(text)).collect::<Result<_, _>>()?,
@@ -104,6 +104,15 @@ impl RunArgs {
             tmpfs: self.tmpfs.iter().map(|text| tmpfs_mount(text)).collect::<Result<_, _>>()?,
             limits: self.limits.limits()?,
         })
+    }
+}
+
+impl RunArgs {
+    fn variables(&self) -> anyhow::Result<Vec<String>> {
+        if let Some(variable) = self.env.iter().find(|v| v.is_empty() || v.starts_with('=')) {
+            bail!("invalid environment variable: {variable:?}");
+        }
+        Ok(self.env.iter().filter_map(|variable| with_value(variable)).collect())
     }
 }
 

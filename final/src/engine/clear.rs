@@ -89,7 +89,7 @@ impl Engine {
             down.also(self.forget(&record, claim));
         } else {
             record.status = Status::Stopped;
-            record.exit_code = Some(ExitStatus::Signaled(9).code());
+            record.exit_code.get_or_insert(ExitStatus::Signaled(9).code());
             down.also(record.save(claim.dir()));
         }
         down.end()

@@ -205,16 +205,21 @@ impl Engine {
     /// next command tries again.
     fn end(&self, made: Made, outcome: &Result<Outcome>) -> Result<()> {
         let Made { claim, mut record, cgroup, .. } = made;
-        cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
-        match outcome {
+        let stays = match outcome {
             Ok(outcome) if !record.auto_remove => {
-                record.status = Status::Stopped;
                 record.exit_code = Some(outcome.status.code());
                 record.oom_killed = outcome.oom_kills > 0;
-                record.save(claim.dir())
+                record.save(claim.dir())?;
+                true
             }
-            _ => self.forget(&record, claim),
+            _ => false,
+        };
+        cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
+        if !stays {
+            return self.forget(&record, claim);
         }
+        record.status = Status::Stopped;
+        record.save(claim.dir())
     }
 
     /// Nothing is left of it.

@@ -20,7 +20,8 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> Result<Spec> {
     let config = image.config.config().clone().unwrap_or_default();
     let user = user(image, options.user.as_deref().or(config.user().as_deref()).unwrap_or(""))?;
-    let hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
+    let hostname = options.hostname.clone().filter(|name| !name.is_empty());
+    let hostname = hostname.unwrap_or_else(|| id[..12].to_owned());
     let workdir = options.workdir.clone().or(config.working_dir().as_ref().map(PathBuf::from));
     let cwd = workdir.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| "/".into());
     if !cwd.is_absolute() {
@@ -75,9 +76,9 @@ pub fn command(options: &RunOptions, image: &Image) -> Result<Vec<String>> {
         true => args.extend(config.cmd().clone().unwrap_or_default()),
         false => args.extend(options.command.iter().cloned()),
     }
-    match args.first() {
-        Some(program) if !program.is_empty() => Ok(args),
-        _ => Err(Error::new("No command specified")
+    match args.is_empty() {
+        false => Ok(args),
+        true => Err(Error::new("No command specified")
             .hint("name one after the image: `dockster run IMAGE sh`")),
     }
 }

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 /// Run a program with its own view of the machine
 #[derive(Parser)]
-#[command(name = "01-clone", version, term_width = 78, args_conflicts_with_subcommands = true)]
+#[command(name = "01-clone", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,

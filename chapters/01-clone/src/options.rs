@@ -67,7 +67,7 @@ pub struct NamespaceArgs {
     /// A time namespace, too
     #[arg(long)]
     pub time: bool,
-    /// Set the boot-time and the monotonic clock this many seconds ahead (takes root)
+    /// Clocks since boot are so far ahead (takes root)
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     pub clock_offset: Option<i64>,
 }

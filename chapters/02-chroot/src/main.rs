@@ -12,7 +12,7 @@ use clap::Parser;
 
 /// Run a program with its own view of the machine, and its own root
 #[derive(Parser)]
-#[command(name = "02-chroot", version, term_width = 78)]
+#[command(name = "02-chroot", version)]
 struct Cli {
     #[command(flatten)]
     namespaces: NamespaceArgs,

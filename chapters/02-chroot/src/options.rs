@@ -15,7 +15,7 @@ use crate::rootfs::{Rootfs, Tree};
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Root file system")]
 pub struct RootfsArgs {
-    /// Bind a file or directory of the host: `SOURCE:TARGET[:ro]`
+    /// Bind a path of the host: `SOURCE:TARGET[:ro]`
     #[arg(short = 'v', long = "volume", value_name = "BIND")]
     pub volumes: Vec<String>,
     /// Mount an empty tmpfs: `TARGET[:OPTIONS]`
@@ -24,7 +24,7 @@ pub struct RootfsArgs {
     /// Make / read-only
     #[arg(long)]
     pub read_only: bool,
-    /// Leave ROOTFS as it is: what is written goes to a layer above, and is thrown away
+    /// Leave ROOTFS as it is, and throw away what is written
     #[arg(long)]
     pub overlay: bool,
     /// The same, but DIR keeps what is written

@@ -16,7 +16,7 @@ use clap::Parser;
 
 /// Run a program with its own view, its own root and its share of the machine
 #[derive(Parser)]
-#[command(name = "03-cgroups", version, term_width = 78)]
+#[command(name = "03-cgroups", version)]
 struct Cli {
     #[command(flatten)]
     namespaces: NamespaceArgs,

@@ -22,7 +22,7 @@ pub struct LimitOptions {
     /// Memory, in bytes or as 64m, 1.5g
     #[arg(short = 'm', long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
-    /// Memory and swap together; -1 for unlimited swap [default: twice the memory]
+    /// Memory and swap together [default: twice the memory]
     #[arg(long, value_name = "SIZE", value_parser = size_or_unlimited, allow_hyphen_values = true)]
     pub memory_swap: Option<i64>,
     /// Memory that is left alone while others have some to spare

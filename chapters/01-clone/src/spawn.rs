@@ -67,8 +67,8 @@ impl Plan<'_> {
     /// The clone itself; `signal` is what tells the parent of its end, and
     /// `extra` flags may say whose child it becomes.
     pub(crate) fn clone3(&self, signal: i32, extra: u64) -> Result<sys::Side> {
-        // A new cgroup namespace has the caller's cgroup as its root, even with
-        // CLONE_INTO_CGROUP: the child makes it itself, once it is in its cgroup.
+        // A new cgroup namespace has as its root the cgroup that one is in, and on
+        // version 1 the child is moved after the clone: so it makes it itself.
         let now = self.namespaces.without(Namespace::Cgroup);
         let into = if self.cgroup.is_some() { "|CLONE_INTO_CGROUP" } else { "" };
         let flags = now.flags() | extra;

@@ -67,8 +67,8 @@ pub struct NamespaceArgs {
     /// A time namespace, too
     #[arg(long)]
     pub time: bool,
-    /// Clocks since boot are so far ahead (takes root)
-    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    /// Put clocks since boot so far ahead (takes root)
+    #[arg(long, value_name = "SECS", allow_hyphen_values = true)]
     pub clock_offset: Option<i64>,
 }
 

@@ -1,0 +1,3 @@
+//! Makes the book from its pages, and proves them.
+
+#![forbid(unsafe_code)]

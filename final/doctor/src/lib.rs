@@ -1,0 +1,1 @@
+//! What on this machine stands in the way, and the cure.

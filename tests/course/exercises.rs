@@ -1,0 +1,7 @@
+//! To come.
+
+use dockster_tests::Trial;
+
+pub fn trials() -> Vec<Trial> {
+    Vec::new()
+}

@@ -11,8 +11,9 @@ use ch02_chroot::{Rootfs, Tree};
 use nix::sys::socket::MsgFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, recv, send, socket};
 
-use super::facts::{nearest, user};
-use super::{Finding, Patient};
+use crate::cure::{Change, Cure};
+use crate::facts::{grant, nearest};
+use crate::{Finding, Patient};
 
 /// What the child answers when all went well: it ends in an error, since it runs no program.
 const WELL: &str = "well";
@@ -41,12 +42,12 @@ fn child_of(plan: &Plan<'_>, body: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 /// One line, with what the error itself says to try as the cure unless there is a better one.
-fn broken(error: &Error) -> (String, String) {
-    (error.to_string(), error.hint.clone().unwrap_or_default())
+fn broken(error: &Error) -> (String, Cure) {
+    (error.to_string(), error.hint.clone().unwrap_or_default().into())
 }
 
 /// A user namespace with one id: what an ordinary user's run starts with.
-pub(super) fn user_namespace(patient: &Patient) -> Finding {
+pub(crate) fn user_namespace(patient: &Patient) -> Finding {
     let plan = Plan {
         namespaces: Namespaces::of([Namespace::User]),
         ids: Some(IdMaps::one()),
@@ -64,29 +65,24 @@ pub(super) fn user_namespace(patient: &Patient) -> Finding {
 }
 
 /// The switches that forbid user namespaces, by what `read` finds in their files.
-fn reasons(patient: &Patient, read: &dyn Fn(&str) -> Option<String>) -> Option<(String, String)> {
-    let value = |path| read(path).map(|text| text.trim().to_owned());
-    let cure = |setting: &str| patient.distribution.sysctl(setting);
-    if value("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        return Some((
-            "user.max_user_namespaces is 0".to_owned(),
-            cure("user.max_user_namespaces=15000"),
-        ));
-    }
-    if value("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        let found = "kernel.unprivileged_userns_clone is 0".to_owned();
-        return Some((found, cure("kernel.unprivileged_userns_clone=1")));
-    }
-    if value("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
-        let found = "AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns is 1)"
-            .to_owned();
-        return Some((found, cure("kernel.apparmor_restrict_unprivileged_userns=0")));
-    }
-    None
+fn reasons(patient: &Patient, read: &dyn Fn(&str) -> Option<String>) -> Option<(String, Cure)> {
+    let value = |path: &str| read(path).map(|text| text.trim().to_owned());
+    let forbids = |key: &str, bad: &str, good: &str, found: &str| {
+        let path = format!("/proc/sys/{}", key.replace('.', "/"));
+        let cure = || patient.distribution.sysctl(key, good, bad);
+        (value(&path).as_deref() == Some(bad)).then(|| (found.to_owned(), cure()))
+    };
+    let found = "AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns is 1)";
+    forbids("user.max_user_namespaces", "0", "15000", "user.max_user_namespaces is 0")
+        .or_else(|| {
+            let key = "kernel.unprivileged_userns_clone";
+            forbids(key, "0", "1", &format!("{key} is 0"))
+        })
+        .or_else(|| forbids("kernel.apparmor_restrict_unprivileged_userns", "1", "0", found))
 }
 
 /// The set-uid programs that map ranges: have them map ours.
-pub(super) fn id_mappers(patient: &Patient) -> Finding {
+pub(crate) fn id_mappers(patient: &Patient) -> Finding {
     if patient.privileged {
         return Finding::ok("root does without");
     }
@@ -99,10 +95,7 @@ pub(super) fn id_mappers(patient: &Patient) -> Finding {
         return Finding::warn(found, patient.distribution.install_id_mappers());
     };
     let Some(ids) = IdMaps::ranges() else {
-        return Finding::warn(
-            "installed, but there are no ranges for them to map",
-            patient.distribution.grant_ranges(&user()),
-        );
+        return Finding::warn("installed, but there are no ranges for them to map", grant(patient));
     };
     let users = ids.users();
     let plan = Plan { namespaces: Namespaces::of([Namespace::User]), ids: Some(ids), cgroup: None };
@@ -110,7 +103,15 @@ pub(super) fn id_mappers(patient: &Patient) -> Finding {
         Ok(()) => Finding::ok(format!("mapped {users} users")),
         // The engine takes the ranges if there are any: it would fail likewise.
         Err(error) => {
-            let cure = format!("sudo chmod u+s {} {}", uids.display(), gids.display());
+            let files = format!("{} {}", uids.display(), gids.display());
+            let cure = Cure::with(
+                format!("sudo chmod u+s {files}"),
+                Change::new(
+                    "give newuidmap and newgidmap their set-uid bit",
+                    format!("chmod u+s {files}"),
+                    format!("chmod u-s {files}"),
+                ),
+            );
             Finding::fail(format!("they did not map the ranges: {error}"), cure)
         }
     }
@@ -138,7 +139,7 @@ impl Drop for Scratch {
 }
 
 /// An overlay whose changes are kept below the root of all state.
-pub(super) fn overlay(patient: &Patient) -> Finding {
+pub(crate) fn overlay(patient: &Patient) -> Finding {
     // Where there is no such directory yet, it will be made in the nearest one above.
     let tried = Scratch::below(&nearest(&patient.root)).and_then(|scratch| {
         let (lower, kept) = (scratch.0.join("lower"), scratch.0.join("kept"));
@@ -156,8 +157,8 @@ pub(super) fn overlay(patient: &Patient) -> Finding {
         Ok(()) => Finding::ok(format!("mounted one below {}", nearest(&patient.root).display())),
         Err(error) => {
             let (found, cure) = broken(&error);
-            let cure = if cure.is_empty() {
-                "choose a directory of yours with --root DIR".to_owned()
+            let cure = if cure.text.is_empty() {
+                "choose a directory of yours with --root DIR".into()
             } else {
                 cure
             };
@@ -168,7 +169,7 @@ pub(super) fn overlay(patient: &Patient) -> Finding {
 
 /// A root with a /proc, /dev and /sys of its own, masked as usual. In a container
 /// whose /proc is partly covered, the kernel refuses a new one to a user namespace.
-pub(super) fn new_root(patient: &Patient) -> Finding {
+pub(crate) fn new_root(patient: &Patient) -> Finding {
     let tried = Scratch::below(&std::env::temp_dir()).and_then(|scratch| {
         let rootfs = Rootfs::new(Tree::Directory(scratch.0.join("lower")), &IdMaps::one());
         use Namespace::{Cgroup, Ipc, Mount, Net, Pid, Uts};
@@ -192,14 +193,20 @@ pub(super) fn new_root(patient: &Patient) -> Finding {
 }
 
 /// Asks nf_tables for the number of its generation, in a network of our own.
-pub(super) fn nf_tables(patient: &Patient) -> Finding {
+pub(crate) fn nf_tables(patient: &Patient) -> Finding {
     match try_in(patient, &[Namespace::Net], ask_nf_tables) {
         Ok(()) => Finding::ok("it answers"),
         Err(error) => {
-            let cure = if patient.distribution.wsl {
-                "in Windows: wsl --update"
-            } else {
-                "sudo modprobe nf_tables"
+            let cure = match patient.distribution.wsl {
+                true => "in Windows: wsl --update".into(),
+                false => Cure::with(
+                    "sudo modprobe nf_tables",
+                    Change::new(
+                        "load the kernel's module nf_tables",
+                        "modprobe nf_tables",
+                        "modprobe -r nf_tables",
+                    ),
+                ),
             };
             Finding::warn(format!("{error}: published ports and NAT will not work"), cure)
         }
@@ -244,8 +251,8 @@ fn ask_nf_tables() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::distribution::Distribution;
     use super::*;
+    use crate::Distribution;
 
     #[test]
     fn names_the_switch_that_forbids_user_namespaces() {
@@ -259,9 +266,11 @@ mod tests {
         };
         let (found, cure) = with("apparmor_restrict_unprivileged_userns", "1").unwrap();
         assert!(found.contains("AppArmor"), "{found}");
-        assert!(cure.contains("apparmor_restrict_unprivileged_userns=0"), "{cure}");
-        assert!(with("max_user_namespaces", "0").unwrap().1.contains("max_user_namespaces=15000"));
-        assert!(with("unprivileged_userns_clone", "0").unwrap().1.contains("userns_clone=1"));
+        assert!(cure.text.contains("apparmor_restrict_unprivileged_userns=0"), "{cure:?}");
+        assert!(
+            with("max_user_namespaces", "0").unwrap().1.text.contains("max_user_namespaces=15000")
+        );
+        assert!(with("unprivileged_userns_clone", "0").unwrap().1.text.contains("userns_clone=1"));
         assert!(with("unprivileged_userns_clone", "1").is_none());
         assert!(with("max_user_namespaces", "63000").is_none());
     }

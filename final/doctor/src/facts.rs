@@ -8,7 +8,9 @@ use ch03_cgroups::{Hierarchy, hierarchy::Kind, scope};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{User, geteuid};
 
-use super::{Finding, Patient};
+use crate::cure::{Change, Cure};
+use crate::distribution::free_range;
+use crate::{Finding, Patient};
 
 /// The oldest kernel that has all we use.
 const OLDEST: (u32, u32) = (5, 15);
@@ -18,17 +20,17 @@ fn text(path: &str) -> String {
 }
 
 /// Who runs this.
-pub(super) fn user() -> String {
+pub(crate) fn user() -> String {
     let user = User::from_uid(geteuid()).ok().flatten();
     user.map_or_else(|| geteuid().to_string(), |user| user.name)
 }
 
 /// The directory itself, or the nearest one above it that exists.
-pub(super) fn nearest(root: &Path) -> PathBuf {
+pub(crate) fn nearest(root: &Path) -> PathBuf {
     root.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/")).to_owned()
 }
 
-pub(super) fn kernel(patient: &Patient) -> Finding {
+pub(crate) fn kernel(patient: &Patient) -> Finding {
     let release = text("/proc/sys/kernel/osrelease");
     let found = format!("Linux {} on {}", release.trim(), patient.distribution.name);
     match version(&release) {
@@ -51,7 +53,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-pub(super) fn container(_: &Patient) -> Finding {
+pub(crate) fn container(_: &Patient) -> Finding {
     let marks = [
         ("/.dockerenv", "Docker"),
         ("/run/.containerenv", "Podman"),
@@ -66,7 +68,7 @@ pub(super) fn container(_: &Patient) -> Finding {
     }
 }
 
-pub(super) fn namespaces(patient: &Patient) -> Finding {
+pub(crate) fn namespaces(patient: &Patient) -> Finding {
     let lacks = |kind: &Namespace| !Path::new(&format!("/proc/self/ns/{}", kind.file())).exists();
     let missing: Vec<_> = Namespace::ALL.into_iter().filter(lacks).map(Namespace::file).collect();
     match missing[..] {
@@ -80,7 +82,7 @@ pub(super) fn namespaces(patient: &Patient) -> Finding {
     }
 }
 
-pub(super) fn id_ranges(patient: &Patient) -> Finding {
+pub(crate) fn id_ranges(patient: &Patient) -> Finding {
     let names = [user(), geteuid().to_string()];
     let [uids, gids] = ["/etc/subuid", "/etc/subgid"].map(|path| granted(&text(path), &names));
     match (uids.min(gids), patient.privileged) {
@@ -90,10 +92,16 @@ pub(super) fn id_ranges(patient: &Patient) -> Finding {
                 "none for {} in /etc/subuid and /etc/subgid, so a container has one user",
                 names[0]
             );
-            Finding::warn(found, patient.distribution.grant_ranges(&names[0]))
+            Finding::warn(found, grant(patient))
         }
         (count, _) => Finding::ok(format!("{count} ids for {}", names[0])),
     }
+}
+
+/// The cure for who has no ranges.
+pub(crate) fn grant(patient: &Patient) -> Cure {
+    let first = free_range(&(text("/etc/subuid") + &text("/etc/subgid")));
+    patient.distribution.grant_ranges(&user(), first)
 }
 
 /// How many ids a file of `name:first:count` grants to whoever has one of these names.
@@ -106,7 +114,7 @@ fn granted(file: &str, names: &[String]) -> u64 {
     file.lines().filter_map(count).sum()
 }
 
-pub(super) fn propagation(_: &Patient) -> Finding {
+pub(crate) fn propagation(_: &Patient) -> Finding {
     match is_shared(&text("/proc/self/mountinfo")) {
         true => Finding::ok(
             "/ is shared, which is harmless: a container's first step is to make its copy private",
@@ -123,7 +131,7 @@ fn is_shared(mountinfo: &str) -> bool {
         .any(|line| line.split(" - ").next().is_some_and(|place| place.contains(" shared:")))
 }
 
-pub(super) fn cgroups(_: &Patient) -> Finding {
+pub(crate) fn cgroups(_: &Patient) -> Finding {
     let hierarchy = match Hierarchy::probe() {
         Ok(hierarchy) => hierarchy,
         Err(error) => return Finding::warn(error.to_string(), error.hint.unwrap_or_default()),
@@ -143,7 +151,7 @@ pub(super) fn cgroups(_: &Patient) -> Finding {
     }
 }
 
-pub(super) fn internal_processes(_: &Patient) -> Finding {
+pub(crate) fn internal_processes(_: &Patient) -> Finding {
     let hierarchy = Hierarchy::probe().ok();
     match hierarchy.filter(|hierarchy| hierarchy.cgroup("", "doctor").is_ok()) {
         None => Finding::ok("no cgroup of ours to be concerned"),
@@ -156,7 +164,7 @@ pub(super) fn internal_processes(_: &Patient) -> Finding {
 }
 
 /// On version 2, whether the limits that people use reach the cgroup that is ours.
-pub(super) fn controllers(_: &Patient) -> Finding {
+pub(crate) fn controllers(_: &Patient) -> Finding {
     let ours = Hierarchy::probe()
         .and_then(|hierarchy| Ok((hierarchy.kind(), hierarchy.cgroup("", "doctor")?)));
     let Ok((Kind::Unified, cgroup)) = ours else {
@@ -171,14 +179,29 @@ pub(super) fn controllers(_: &Patient) -> Finding {
         .collect();
     match missing.is_empty() {
         true => Finding::ok(listed.trim()),
-        false => Finding::warn(
-            format!("without {}", missing.join(", ")),
-            "sudo systemctl edit user@.service, and write: [Service] Delegate=cpu cpuset io memory pids",
-        ),
+        false => Finding::warn(format!("without {}", missing.join(", ")), delegate()),
     }
 }
 
-pub(super) fn space(patient: &Patient) -> Finding {
+/// systemd hands a user's manager only memory and pids unless it is told to.
+fn delegate() -> Cure {
+    const DROP_IN: &str = "/etc/systemd/system/user@.service.d";
+    const FILE: &str = "dockster-delegate.conf";
+    let lines = "[Service]\\nDelegate=cpu cpuset io memory pids\\n";
+    Cure::with(
+        "sudo systemctl edit user@.service, and write: [Service] Delegate=cpu cpuset io memory pids",
+        Change::new(
+            "have systemd delegate all controllers to users (from the next login on)",
+            format!(
+                "mkdir -p {DROP_IN} && printf '{lines}' | tee {DROP_IN}/{FILE} && \
+                 systemctl daemon-reload"
+            ),
+            format!("rm {DROP_IN}/{FILE} && systemctl daemon-reload"),
+        ),
+    )
+}
+
+pub(crate) fn space(patient: &Patient) -> Finding {
     let dir = nearest(&patient.root);
     let free = statvfs(&dir).map(|disk| (disk.blocks_available() * disk.fragment_size()) >> 20);
     let found = |mib: u64| format!("{mib} MiB free at {}", dir.display());
@@ -194,7 +217,7 @@ pub(super) fn space(patient: &Patient) -> Finding {
     }
 }
 
-pub(super) fn forwarding(_: &Patient) -> Finding {
+pub(crate) fn forwarding(_: &Patient) -> Finding {
     let docker = Path::new("/sys/class/net/docker0").exists();
     let firewalld = Path::new("/run/firewalld").exists();
     match (docker, firewalld) {
@@ -210,7 +233,7 @@ pub(super) fn forwarding(_: &Patient) -> Finding {
     }
 }
 
-pub(super) fn name_servers(_: &Patient) -> Finding {
+pub(crate) fn name_servers(_: &Patient) -> Finding {
     let servers = servers(&text("/etc/resolv.conf"));
     let upstream = Path::new("/run/systemd/resolve/resolv.conf");
     match servers.iter().all(|server| server.starts_with("127.") || server == "::1") {

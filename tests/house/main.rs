@@ -1,10 +1,9 @@
-//! The house itself: what the sources and the book look like from outside.
+//! The house itself: what the sources look like from outside. (The book: `tests/book`.)
 //!
 //! Each checker is a function over a source tree that returns what is wrong, a line
 //! each. `bad` shows of each that it finds what it is there for.
 
 mod bad;
-mod book;
 mod rust;
 mod shape;
 
@@ -16,16 +15,12 @@ use dockster_tests::{Failed, Trial, run, source_dir, trial};
 /// Looks at a source tree; what is wrong with it.
 type Checker = fn(&Path) -> Vec<String>;
 
-const CHECKERS: [(&str, Checker); 9] = [
+const CHECKERS: [(&str, Checker); 5] = [
     ("the_top_is_as_it_should_be", shape::top),
     ("roads_only_lead_down", shape::roads),
     ("nobody_imports_the_top_floors", shape::imports_of_the_top),
     ("taught_files_are_short", shape::taught),
     ("unsafe_lives_in_sys", rust::unsafe_in_sys),
-    ("every_step_is_a_heading_of_the_book", book::steps),
-    ("every_section_of_a_step_is_whole", book::sections),
-    ("every_link_of_the_book_leads_somewhere", book::links),
-    ("all_rust_in_the_book_is_included", book::included),
 ];
 
 fn main() {

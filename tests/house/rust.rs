@@ -48,14 +48,3 @@ pub fn unsafe_in_sys(tree: &Path) -> Vec<String> {
     }
     wrong
 }
-
-/// The names of the steps in a source file: the first argument of each `step!`.
-pub fn steps(text: &str) -> Vec<String> {
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let text = lines.collect::<Vec<_>>().join("\n");
-    let calls = text.split("step!(").skip(1);
-    calls
-        .filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next())
-        .map(str::to_owned)
-        .collect()
-}

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use crate::{crates, entries, files, name, read, rust, shown};
 
-/// What lies at the top. `target` is the build's.
+/// What lies at the top. `target` is the build's, `mine` is the learner's own.
 const TOP: [&str; 7] = ["Cargo.toml", "chapters", "final", "book", "tests", "README.md", "LICENSE"];
 
 /// The top of the workspace is exactly this, beside Cargo.lock and dotfiles.
 pub fn top(tree: &Path) -> Vec<String> {
     let here: BTreeSet<_> = entries(tree).iter().map(|path| name(path)).collect();
-    let known = |n: &String| TOP.contains(&&**n) || n == "Cargo.lock" || n == "target";
+    let known =
+        |n: &String| TOP.contains(&&**n) || ["Cargo.lock", "target", "mine"].contains(&&**n);
     let strange = here.iter().filter(|n| !known(n) && !n.starts_with('.'));
     let missing = TOP.into_iter().filter(|n| !here.contains(*n));
     let strange = strange.map(|n| format!("{n} does not belong at the top"));
@@ -89,13 +90,15 @@ fn dependencies(cargo_toml: &str) -> String {
     names
 }
 
-/// Nobody imports final, the book's crate or the tests.
+const TOP_FLOORS: [&str; 4] = ["dockster", "dockster-course", "dockster-press", "dockster-tests"];
+
+/// No chapter and no part of final imports final, the book's crates or the tests.
 pub fn imports_of_the_top(tree: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     for dir in crates(tree) {
         let file = dir.join("Cargo.toml");
         for other in dependencies(&read(&file)).lines() {
-            if other == "dockster" || other == "dockster-tests" || other.starts_with("book") {
+            if TOP_FLOORS.contains(&other) {
                 wrong.push(format!("{} depends on {other}", shown(tree, &file)));
             }
         }
@@ -109,8 +112,8 @@ const LONGEST: usize = 250;
 const TOGETHER: usize = 900;
 
 /// What a reader reads is short. Not counted: the program, what is unsafe (`sys.rs`), the
-/// table of contents (`lib.rs`, as long as it has no function), and what is headed
-/// `Catalogue:`.
+/// table of contents (`lib.rs`, as long as it has no function), what is headed
+/// `Catalogue:`, and the marks of excerpts and holes.
 pub fn taught(tree: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
     for chapter in TAUGHT {
@@ -122,7 +125,7 @@ pub fn taught(tree: &Path) -> Vec<String> {
             if aside || text.starts_with("//! Catalogue:") {
                 continue;
             }
-            let lines = text.lines().count();
+            let lines = text.lines().filter(|line| !is_mark(line)).count();
             together += lines;
             if lines > LONGEST {
                 wrong.push(format!("{} has {lines} lines", shown(tree, &file)));
@@ -133,4 +136,10 @@ pub fn taught(tree: &Path) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// `// ANCHOR: name` and its like: for the book, and never shown.
+fn is_mark(line: &str) -> bool {
+    let comment = line.trim().strip_prefix("// ").unwrap_or("");
+    ["ANCHOR: ", "ANCHOR_END: ", "HOLE: ", "HOLE_END: "].iter().any(|m| comment.starts_with(m))
 }

@@ -147,16 +147,16 @@ fn limits(root: bool, cgroups: Cgroups) -> Result<(), String> {
             let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
             let own = own.lines().find_map(|l| l.strip_prefix("0::/")).unwrap_or("");
             let own = Path::new("/sys/fs/cgroup").join(own);
-            // In a delegated cgroup, or in a leaf of it.
-            let Some(dir) = own.ancestors().take(2).find(|dir| writable(dir)) else {
-                return Err("no cgroup is delegated to this user: try `systemd-run --user --scope -p Delegate=yes cargo test`".into());
+            // In a delegated cgroup, or in a leaf of it that was not handed controllers yet.
+            let delegated: Vec<_> = own.ancestors().take(2).filter(|dir| writable(dir)).collect();
+            let has_memory = |dir: &&Path| {
+                let all = fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
+                all.split_whitespace().any(|c| c == "memory")
             };
-            let controllers =
-                fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
-            if controllers.split_whitespace().any(|c| c == "memory") {
-                Ok(())
-            } else {
-                Err(format!("{} lacks the memory controller", dir.display()))
+            match delegated.first() {
+                Some(_) if delegated.iter().any(has_memory) => Ok(()),
+                Some(dir) => Err(format!("{} lacks the memory controller", dir.display())),
+                None => Err("no cgroup is delegated to this user: try `systemd-run --user --scope -p Delegate=yes cargo test`".into()),
             }
         }
         Cgroups::Hybrid | Cgroups::V1 if !root => {

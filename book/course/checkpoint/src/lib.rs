@@ -5,24 +5,40 @@
 
 #![forbid(unsafe_code)]
 
-use std::io;
-use std::os::fd::RawFd;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
 
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
+};
 
 /// Stops here, at the point called `name`, until the checker has looked.
 ///
 /// Any process of the program may call it, in any namespace and any root: what it
-/// needs is the inherited socket, and no file.
+/// needs is the inherited socket, and no file. `DOCKSTER_CHECKPOINT` must stand in
+/// its environment still.
 pub fn reached(name: &str) -> io::Result<()> {
-    let Some(socket) = socket() else { return Ok(()) };
-    send(socket, name.as_bytes(), MsgFlags::MSG_NOSIGNAL)?;
-    match recv(socket, &mut [0], MsgFlags::empty())? {
-        0 => Err(io::Error::other("the checker is gone")),
-        _ => Ok(()),
+    let Some(checker) = checker() else { return Ok(()) };
+    // Several processes share the checker's socket. So each brings its own for the answer.
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let answer_to = [theirs.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&answer_to)];
+    let text = [IoSlice::new(name.as_bytes())];
+    sendmsg::<()>(checker, &text, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    // With ours the only copy of the other end, a checker that dies is an end of file.
+    drop(theirs);
+    loop {
+        match recv(ours.as_raw_fd(), &mut [0], MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            Ok(1..) => return Ok(()),
+            Ok(_) | Err(Errno::ECONNRESET) => return Err(io::Error::other("the checker is gone")),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 
-fn socket() -> Option<RawFd> {
+fn checker() -> Option<RawFd> {
     std::env::var("DOCKSTER_CHECKPOINT").ok()?.parse().ok()
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use course::{rootfs, tree};
 
 /// Make a small root file system to play in
 #[derive(Args, Debug)]
@@ -14,6 +15,9 @@ pub struct RootfsArgs {
 
 /// Runs it; the exit status.
 pub fn rootfs(args: RootfsArgs) -> Result<u8> {
-    let _ = args;
-    anyhow::bail!("not there yet")
+    let usual = || tree::place(&tree::tree(), "rootfs");
+    let directory = args.directory.unwrap_or_else(usual);
+    rootfs::make(&directory)?;
+    println!("{}", tree::shown(&directory).display());
+    Ok(0)
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args;
+use course::run::Run;
 
 /// Build a chapter's program and run it
 #[derive(Args, Debug)]
@@ -23,6 +24,6 @@ pub struct RunArgs {
 
 /// Runs it; the exit status.
 pub fn run(args: RunArgs) -> Result<u8> {
-    let _ = args;
-    anyhow::bail!("not there yet")
+    let RunArgs { chapter, root, mine, arguments } = args;
+    Run { chapter, root, mine, arguments }.exec()
 }

@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("nothing_of_them_without_a_user_namespace", &[Need::Root], || {
             nothing_of_the_hosts(&["--no-user"])
         }),
+        trial("its_namespace_has_no_other_root", NS, no_other_root),
         trial("the_directory_is_as_it_was", NS, the_directory_is_as_it_was),
         trial("devices_work", NS, || devices_work(&[])),
         trial("devices_are_made_without_a_user_namespace", &[Need::Root], || {
@@ -102,6 +103,22 @@ fn nothing_of_the_hosts(options: &[&str]) -> Result<(), Failed> {
         let harmless = point == "/" || found.is_dir() || found.file_type().is_char_device();
         assert!(harmless || point.starts_with("/proc/"), "{point}");
     }
+    Ok(())
+}
+
+/// Who enters the mount namespace alone gets the root of the namespace, not the one of
+/// some process: with a chroot these two differ.
+fn no_other_root() -> Result<(), Failed> {
+    let root = root()?;
+    fs::write(root.join("etc/mark"), "here")?;
+    let held = held(&[], &root)?;
+    let done = Run::new("nsenter")
+        .args(["--user", "--preserve-credentials", "--mount"])
+        .arg(format!("--target={}", held.inside))
+        .args(["cat", "/etc/mark"])
+        .env("PATH", "/usr/bin:/bin")
+        .success()?;
+    assert_eq!(done.stdout, "here");
     Ok(())
 }
 

@@ -13,7 +13,12 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("a_volume_shows_a_directory_of_the_host", NS, a_volume_shows),
         trial("a_volume_can_be_a_file", NS, a_volume_can_be_a_file),
-        trial("a_read_only_volume_is_so_all_the_way_down", &[Need::Root], read_only_recursive),
+        trial("a_read_only_volume_is_so_all_the_way_down", &[Need::Root], || {
+            read_only_recursive(&[])
+        }),
+        trial("a_users_read_only_volume_is_so_all_the_way_down", NS, || {
+            read_only_recursive(&["--user", "--map-root-user"])
+        }),
         trial("a_read_only_volume_of_a_user", NS, read_only_volume),
         trial("a_volumes_target_is_made", NS, a_volumes_target_is_made),
         trial("a_volume_over_proc_is_refused", NS, a_volume_over_proc),
@@ -48,7 +53,7 @@ fn a_volume_can_be_a_file() -> Result<(), Failed> {
 }
 
 /// With a file system mounted below the volume, in a mount namespace of this test's own.
-fn read_only_recursive() -> Result<(), Failed> {
+fn read_only_recursive(options: &[&str]) -> Result<(), Failed> {
     let (root, data) = (root()?, TempDir::new());
     fs::create_dir(data.join("below"))?;
     let script = r#"
@@ -59,6 +64,7 @@ fn read_only_recursive() -> Result<(), Failed> {
             true'"#;
     let run = |option: &str| {
         Run::new("unshare")
+            .args(options)
             .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
             .arg(env!("CARGO_BIN_EXE_02-chroot"))
             .args([root.path(), data.path()])

@@ -195,9 +195,15 @@ fn what_is_left_inside() -> Result<(), Failed> {
     let root = root()?;
     let script = "sleep 1000 >/dev/null 2>&1 & exit 3";
     let before = Fingerprint::of(&[&root.path().to_string_lossy()]);
-    sh(&["--pids", "32", "--no-pid", "--no-user"], &root, script)
-        .env("MARK", root.path())
-        .code(3)?;
+    let run = sh(&["--pids", "32", "--no-pid", "--no-user"], &root, script);
+    let (pid, status, stderr) = output(run.env("MARK", root.path()).into_command())?;
+    let left = cgroups(&format!("03-cgroups-{pid}"));
+    for dir in &left {
+        // Only the one of cgroup2 has it.
+        let _ = fs::write(dir.join("cgroup.kill"), "1");
+    }
+    remove(&left)?;
+    assert!(left.is_empty() && status == Some(3), "{status:?} {stderr} {left:?}");
     before.unchanged(SECONDS)
 }
 

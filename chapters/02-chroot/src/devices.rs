@@ -41,6 +41,7 @@ pub fn fill(root: &Root) -> Result<()> {
 }
 
 fn fill_now(root: &Root) -> Result<()> {
+    // ANCHOR: fill
     let own = !in_user_namespace();
     for (name, major, minor) in DEVICES {
         let path = Path::new("dev").join(name);
@@ -49,12 +50,14 @@ fn fill_now(root: &Root) -> Result<()> {
             false => bind_device(root, &path, makedev(major, minor))?,
         }
     }
+    // ANCHOR_END: fill
     for (target, path) in LINKS {
         root.make_link(target, path)?;
     }
     Ok(())
 }
 
+// ANCHOR: bind-device
 fn bind_device(root: &Root, path: &Path, number: u64) -> Result<()> {
     let device = host_device(&Path::new("/").join(path), number)?;
     let copy = mount::copy_handle(&device)?;
@@ -64,6 +67,7 @@ fn bind_device(root: &Root, path: &Path, number: u64) -> Result<()> {
     )?;
     mount::move_mount(copy.as_fd(), root.make_file(path)?.as_fd())
 }
+// ANCHOR_END: bind-device
 
 /// A device of the host's, if it is the one that its name promises.
 pub fn host_device(path: &Path, number: u64) -> Result<std::os::fd::OwnedFd> {
@@ -94,11 +98,13 @@ pub fn default_mounts(ids: &IdMaps) -> Vec<Mount> {
     let nosuid = Attributes { nosuid: true, ..Attributes::default() };
     let pts = Attributes { nosuid: true, noexec: true, ..Attributes::default() };
     vec![
+        // ANCHOR: default-mounts
         Mount::new("proc", "/proc", &[], Attributes::DATA),
         Mount::new("tmpfs", "/dev", &["mode=755", "size=65536k"], nosuid),
         Mount::new("devpts", "/dev/pts", &["newinstance", "ptmxmode=0666", "mode=0620", &tty], pts),
         Mount::new("tmpfs", "/dev/shm", &["mode=1777", "size=65536k"], Attributes::DATA),
         Mount::new("mqueue", "/dev/mqueue", &[], Attributes::DATA),
         Mount::new("sysfs", "/sys", &[], Attributes::DATA.read_only()),
+        // ANCHOR_END: default-mounts
     ]
 }

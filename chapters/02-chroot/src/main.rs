@@ -36,7 +36,6 @@ fn main() -> ExitCode {
     options::run("02-chroot", || start(cli))
 }
 
-// ANCHOR: start
 fn start(cli: Cli) -> anyhow::Result<u8> {
     Narration::from(cli.watch).begin(None);
     let mut program = Program::new(cli.command, options::environment("02-chroot"))?;
@@ -49,12 +48,13 @@ fn start(cli: Cli) -> anyhow::Result<u8> {
         ..Plan::default()
     };
     let signals = Signals::catch()?;
+    // ANCHOR: spawn
     let child = plan.spawn(|gate| {
         hostname.as_deref().map_or(Ok(()), set_hostname)?;
         rootfs.enter()?;
         program.find()?.exec(gate)
     })?;
+    // ANCHOR_END: spawn
     let (child, _) = child.start()?;
     Ok(child.wait_forwarding(signals)?.code())
 }
-// ANCHOR_END: start

@@ -54,6 +54,7 @@ fn mask_now(root: &Root, masked: &[PathBuf], read_only: &[PathBuf]) -> Result<()
     let mut empty: Option<OwnedFd> = None;
     for path in masked {
         let Some(place) = existing(root, path)? else { continue };
+        // ANCHOR: cover
         let cover = if root::stat(&place)?.st_mode & libc::S_IFMT != libc::S_IFDIR {
             mount::copy_handle(&null)?
         } else if let Some(empty) = &empty {
@@ -64,16 +65,19 @@ fn mask_now(root: &Root, masked: &[PathBuf], read_only: &[PathBuf]) -> Result<()
             tmpfs
         };
         mount::move_mount(cover.as_fd(), place.as_fd())?;
+        // ANCHOR_END: cover
         if root::stat(&cover)?.st_mode & libc::S_IFMT == libc::S_IFDIR {
             empty.get_or_insert(cover);
         }
     }
+    // ANCHOR: read-only
     for path in read_only {
         let Some(place) = existing(root, path)? else { continue };
         let same = mount::copy_handle(&place)?;
         mount::set_attributes(same.as_fd(), Attributes::DATA.read_only())?;
         mount::move_mount(same.as_fd(), place.as_fd())?;
     }
+    // ANCHOR_END: read-only
     Ok(())
 }
 

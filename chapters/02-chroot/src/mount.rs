@@ -112,6 +112,7 @@ impl Mount {
         )
     }
 
+    // ANCHOR: attach
     fn attach_now(&self, root: &Root) -> Result<()> {
         let mount = match &self.source {
             Source::Bind(path) => copy_tree(path)?,
@@ -121,6 +122,7 @@ impl Mount {
         let target = self.place(root, mount.as_fd())?;
         move_mount(mount.as_fd(), target.as_fd())
     }
+    // ANCHOR_END: attach
 
     /// The place to mount on: made where it is missing, of the same type as what comes there.
     fn place(&self, root: &Root, mount: BorrowedFd<'_>) -> Result<OwnedFd> {
@@ -180,6 +182,7 @@ pub fn copy_handle(handle: impl AsFd) -> Result<OwnedFd> {
     io(sys_mount::open_tree(handle, "", flags)).call(|| "open_tree(fd, OPEN_TREE_CLONE)")
 }
 
+// ANCHOR: new
 /// A file system of its own, attached nowhere yet.
 pub fn new_file_system(kind: &str, options: &[String]) -> Result<OwnedFd> {
     let context = io(sys_mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
@@ -198,6 +201,7 @@ pub fn new_file_system(kind: &str, options: &[String]) -> Result<OwnedFd> {
     io(sys_mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()))
         .call(|| format!("fsmount({kind:?})"))
 }
+// ANCHOR_END: new
 
 /// Attaches a mount at a place.
 pub fn move_mount(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
@@ -205,6 +209,7 @@ pub fn move_mount(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
     io(sys_mount::move_mount(mount, "", place, "", flags)).call(|| "move_mount")
 }
 
+// ANCHOR: attributes
 /// Sets attributes of a mount and of all that is mounted below it.
 pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> Result<()> {
     let flags = attributes.flags();
@@ -214,6 +219,7 @@ pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> Result<(
             .call(|| format!("mount_setattr({flags:?}, AT_RECURSIVE)")),
     }
 }
+// ANCHOR_END: attributes
 
 /// Makes one mount read-only, and leaves those below it as they are.
 pub fn freeze(mount: BorrowedFd<'_>) -> Result<()> {

@@ -66,6 +66,7 @@ impl Root {
         }
         let (parent, name) = split(path)?;
         let parent = self.make_dir(&parent, mode)?;
+        // ANCHOR: make-dir
         match mkdirat(&parent, &name, Mode::from_bits_truncate(mode)) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(Error::os(format!("mkdirat({path:?})"), errno)),
@@ -74,6 +75,7 @@ impl Root {
         let flags = dir | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         openat(&parent, &name, flags, Mode::empty())
             .call(|| format!("openat({name:?}, O_NOFOLLOW)"))
+        // ANCHOR_END: make-dir
     }
 
     /// The file at `path`, made empty if it is missing: something to mount a file on.

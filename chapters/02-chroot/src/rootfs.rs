@@ -61,12 +61,14 @@ impl Rootfs {
         }
     }
 
+    // ANCHOR: enter
     /// In the child, in its own mount namespace: builds the root and moves into it.
     pub fn enter(&self) -> Result<()> {
         let root = self.build()?;
         pivot(&root)?;
         self.freeze()
     }
+    // ANCHOR_END: enter
 
     /// Builds the root where the files are, and does not move yet.
     pub fn build(&self) -> Result<Root> {
@@ -99,7 +101,6 @@ impl Rootfs {
     }
 }
 
-// ANCHOR: pivot
 /// The new root becomes `/`, and the old one goes, with every mount of the host's.
 pub fn pivot(root: &Root) -> Result<()> {
     step!(
@@ -108,13 +109,22 @@ pub fn pivot(root: &Root) -> Result<()> {
          same place, and is unmounted with all that the host had mounted.",
         "ls /proc/PID/root/",
         "fchdir(root), pivot_root(\".\", \".\"), umount2(\".\", MNT_DETACH)",
-        fchdir(root)
-            .and_then(|()| pivot_root(".", "."))
-            .and_then(|()| umount2(".", MntFlags::MNT_DETACH))
-            .and_then(|()| chdir("/")),
+        move_in(root),
     )
 }
-// ANCHOR_END: pivot
+
+// ANCHOR: move-in
+fn move_in(root: &Root) -> nix::Result<()> {
+    // HOLE: 02.1
+    fchdir(root)?;
+    // Both names are this directory, so the old root lands on top of the new one.
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    // Here already; but a working directory left outside is the way out of a root.
+    chdir("/")
+    // HOLE_END: 02.1
+}
+// ANCHOR_END: move-in
 
 impl Tree {
     /// Mounts the tree, so that it is a mount of its own: pivot_root wants one.
@@ -145,12 +155,14 @@ impl Tree {
     }
 }
 
+// ANCHOR: bind
 fn bind_over_itself(path: &Path) -> Result<Root> {
     let place = directory(path)?;
     let copy = mount::copy_tree(path)?;
     mount::move_mount(copy.as_fd(), place.as_fd())?;
     Ok(copy.into())
 }
+// ANCHOR_END: bind
 
 /// overlayfs by mount(2), with names of descriptors for the layers: its options
 /// have room for a page, and fsconfig for 255 bytes, and layers have long paths.
@@ -177,6 +189,7 @@ fn overlay(lowers: &[PathBuf], kept: Option<&Path>, volatile: bool) -> Result<Ro
         upper.0.display(),
         work.0.display()
     );
+    // ANCHOR: overlay-options
     if devices::in_user_namespace() {
         // trusted.* attributes need privileges over the whole machine.
         options += ",userxattr";
@@ -184,6 +197,7 @@ fn overlay(lowers: &[PathBuf], kept: Option<&Path>, volatile: bool) -> Result<Ro
     if volatile {
         options += ",volatile";
     }
+    // ANCHOR_END: overlay-options
     nix::mount::mount(
         Some("overlay"),
         &merged.0,

@@ -55,7 +55,9 @@ impl Cgroup {
     }
 
     /// Makes it, and sets its limits: then it is there with all of them, or not at all.
+    // ANCHOR: create
     pub fn create(&self, limits: &Limits) -> Result<()> {
+        // HOLE: 03.1
         let dir = self.dir.display();
         let made = step!(
             "cgroup",
@@ -66,7 +68,9 @@ impl Cgroup {
             self.make(limits),
         );
         made.and_then(|()| self.update(limits)).inspect_err(|_| self.discard())
+        // HOLE_END: 03.1
     }
+    // ANCHOR_END: create
 
     fn make(&self, limits: &Limits) -> Result<()> {
         let Some(v1) = &self.v1 else {
@@ -113,23 +117,29 @@ impl Cgroup {
         if self.legacy().is_some() {
             return Ok(None);
         }
+        // ANCHOR: dir
         let dir = File::open(&self.dir).call(|| format!("open({:?})", self.dir))?;
         Ok(Some(dir.into()))
+        // ANCHOR_END: dir
     }
 
     /// Moves a process here. Its future children will be here too; those that
     /// it has already stay where they are, and so does the memory it has got.
+    // ANCHOR: add
     pub fn add(&self, pid: Pid) -> Result<()> {
         write(&self.dir, "cgroup.procs", &pid.to_string())?;
         self.add_cloned(pid)
     }
+    // ANCHOR_END: add
 
     /// What is left to do for a child that was cloned into [`dir`](Self::dir):
     /// nothing, unless a host has v1 controllers. The child waits meanwhile, or
     /// it would run without limits.
+    // ANCHOR: add-cloned
     pub fn add_cloned(&self, pid: Pid) -> Result<()> {
         self.v1.as_ref().map_or(Ok(()), |v1| v1.add(pid))
     }
+    // ANCHOR_END: add-cloned
 
     /// The processes in it and in the cgroups below, by their pids as we see them.
     pub fn procs(&self) -> Result<Vec<Pid>> {
@@ -150,10 +160,12 @@ impl Cgroup {
         if let Some(v1) = self.legacy() {
             return v1.freeze();
         }
+        // ANCHOR: freeze
         write(&self.dir, "cgroup.freeze", "1")?;
         if wait_for(&self.dir, "frozen 1", Instant::now() + PATIENCE)? {
             return Ok(());
         }
+        // ANCHOR_END: freeze
         self.thaw()?;
         Err(Error::new(format!("{:?} did not freeze within {} s", self.dir, PATIENCE.as_secs())))
     }
@@ -168,12 +180,14 @@ impl Cgroup {
 
     /// Sends SIGKILL to all processes in it and below, at once: none can fork
     /// its way out, and frozen ones die too. If it is gone already, all is well.
+    // ANCHOR: kill
     pub fn kill(&self) -> Result<()> {
         match self.legacy() {
             None => unless_gone(write(&self.dir, "cgroup.kill", "1")),
             Some(v1) => v1.kill(),
         }
     }
+    // ANCHOR_END: kill
 
     /// What it has used so far.
     pub fn stats(&self) -> Result<Stats> {
@@ -207,8 +221,10 @@ impl Cgroup {
             "find /sys/fs/cgroup -type d -mmin -1",
             "rmdir({dir})",
             all_of([
+                // ANCHOR: remove
                 remove_tree(&self.dir, deadline),
                 self.v1.as_ref().map_or(Ok(()), |v1| v1.remove(deadline)),
+                // ANCHOR_END: remove
             ]),
         )
     }

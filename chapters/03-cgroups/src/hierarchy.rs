@@ -59,7 +59,9 @@ impl Hierarchy {
         let own = mount.own_directory(&own);
         // Root on the real machine may write at the top; root in a user
         // namespace is somebody else outside, so it is tried rather than assumed.
+        // ANCHOR: base
         let base = [&mount.point, &own].into_iter().find(|dir| writable(dir)).cloned();
+        // ANCHOR_END: base
         let base = base.filter(|_| v1.as_ref().is_none_or(v1::Mounts::writable));
         Ok(Self { base, own, unified: !unified.is_empty(), v1 })
     }
@@ -76,9 +78,11 @@ impl Hierarchy {
     /// Whether we can set limits: there is a directory for our cgroups, and no
     /// stranger sits in it, who would have to move out first (see `subtree`).
     /// If not, [`delegated_scope`](crate::scope::delegated_scope) may help.
+    // ANCHOR: delegated
     pub fn delegated(&self) -> bool {
         self.base.as_deref().is_some_and(|base| !holds_strangers(base).unwrap_or(true))
     }
+    // ANCHOR_END: delegated
 
     /// Moves this process out of the way of the cgroups to come: for a program
     /// that starts another one to make them, which would find a stranger here.

@@ -56,28 +56,36 @@ impl Limits {
     pub(crate) fn settings(&self) -> Result<Vec<Setting>> {
         let mut all = Vec::new();
         let mut set = |file, value| all.push(Setting { file, value, optional: false });
+        // ANCHOR: memory
         if let Some(bytes) = self.memory {
             set("memory.max", max(bytes));
         }
+        // ANCHOR_END: memory
         if let Some(bytes) = self.memory_reservation {
             set("memory.low", max(bytes));
         }
+        // ANCHOR: cpu
         if self.cpu_quota.is_some() || self.cpu_period.is_some() {
             let quota = max(self.cpu_quota.unwrap_or(-1));
             set("cpu.max", format!("{quota} {}", self.cpu_period.unwrap_or(100_000)));
         }
+        // ANCHOR_END: cpu
+        // ANCHOR: weight
         if let Some(shares) = self.cpu_shares {
             set("cpu.weight", weight(shares).to_string());
         }
+        // ANCHOR_END: weight
         if let Some(cpus) = &self.cpuset_cpus {
             set("cpuset.cpus", cpus.clone());
         }
         if let Some(mems) = &self.cpuset_mems {
             set("cpuset.mems", mems.clone());
         }
+        // ANCHOR: pids
         if let Some(count) = self.pids {
             set("pids.max", max(count));
         }
+        // ANCHOR_END: pids
         if let Some(weight) = self.io_weight {
             set("io.weight", format!("default {}", io_weight(weight)));
         }
@@ -102,6 +110,7 @@ impl Limits {
 
     /// Swap alone, in bytes, as v2 counts it; negative: no limit.
     pub(crate) fn swap(&self) -> Result<Option<i64>> {
+        // ANCHOR: swap
         match (self.memory, self.memory_swap) {
             (_, Some(total)) if total < 0 => Ok(Some(-1)),
             (Some(memory), None) => Ok(Some(memory)),
@@ -113,14 +122,17 @@ impl Limits {
                 "a limit for memory and swap together wants a limit for memory, and not a larger one",
             )),
         }
+        // ANCHOR_END: swap
     }
 
     /// Writes them into the files of a v2 cgroup.
     pub(crate) fn write_to(&self, dir: &Path) -> Result<()> {
+        // ANCHOR: write
         for setting in self.settings()? {
             let written = write(dir, setting.file, &setting.value);
             written.or_else(|error| missing_or_refused(&setting, error))?;
         }
+        // ANCHOR_END: write
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Narration::from(cli.watch.clone()).begin(None);
         let cgroup =
             hierarchy.cgroup("dockster-03", &format!("03-cgroups-{}", std::process::id()))?;
+        // ANCHOR: life
         // Before anything is made: Ctrl-C shall not keep us from removing it.
         let signals = Signals::catch()?;
         cgroup.create(&limits)?;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         // Whoever it has left behind in there ends with it.
         cgroup.kill().and_then(|()| cgroup.remove_and_prune())?;
         Ok(status?.code())
+        // ANCHOR_END: life
     })
 }
 
@@ -92,9 +94,11 @@ fn start(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<
 /// Says what the limits did, when they did something.
 fn report(cgroup: &Cgroup, limits: &Limits) {
     let Ok(events) = cgroup.events() else { return };
+    // ANCHOR: report
     if let (1.., Some(bytes)) = (events.oom_kills, limits.memory) {
         eprintln!("03-cgroups: {} killed by the memory limit of {bytes} bytes", events.oom_kills);
     }
+    // ANCHOR_END: report
     if let (1.., Some(pids)) = (events.pids_max, limits.pids) {
         eprintln!("03-cgroups: {} times no new process: the limit is {pids}", events.pids_max);
     }

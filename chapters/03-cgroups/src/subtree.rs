@@ -85,6 +85,7 @@ fn hand_on(dir: &Path, needed: &[&str]) -> Result<()> {
 }
 
 /// Has `dir` hand on this controller to its children.
+// ANCHOR: enable
 fn enable(dir: &Path, controller: &str) -> Result<()> {
     if lists(&read(dir, "cgroup.subtree_control")?, controller) {
         return Ok(());
@@ -98,12 +99,14 @@ fn enable(dir: &Path, controller: &str) -> Result<()> {
     make_room(dir)?;
     write(dir, "cgroup.subtree_control", &format!("+{controller}"))
 }
+// ANCHOR_END: enable
 
 /// Sees to the rule of no internal processes.
 ///
 /// The kernel's own check is not enough: for `pids` and `cpu` it would allow
 /// us, because threads of one process may be divided by these, and then
 /// refuse to let a process into the child.
+// ANCHOR: make-room
 pub(crate) fn make_room(dir: &Path) -> Result<()> {
     if holds_strangers(dir)? {
         return Err(Error::os(
@@ -117,6 +120,7 @@ pub(crate) fn make_room(dir: &Path) -> Result<()> {
         false => step_aside(dir),
     }
 }
+// ANCHOR_END: make-room
 
 /// Only the root of all cgroups has no type, and no rule.
 fn is_root(dir: &Path) -> bool {
@@ -125,18 +129,22 @@ fn is_root(dir: &Path) -> bool {
 
 /// Whether processes other than this one are in `dir`, and matter there.
 pub(crate) fn holds_strangers(dir: &Path) -> Result<bool> {
+    // ANCHOR: strangers
     let ours = std::process::id().to_string();
     Ok(!is_root(dir) && read(dir, "cgroup.procs")?.lines().any(|pid| pid != ours))
+    // ANCHOR_END: strangers
 }
 
 /// Moves this process into a child of `dir`.
 fn step_aside(dir: &Path) -> Result<()> {
+    // ANCHOR: aside
     let leaf = dir.join(LEAF);
     match create_dir(&leaf) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made.call(|| format!("mkdir({leaf:?})")),
     }?;
     write(&leaf, "cgroup.procs", "0")
+    // ANCHOR_END: aside
 }
 
 fn not_available(controller: &str, top: &Path) -> Error {

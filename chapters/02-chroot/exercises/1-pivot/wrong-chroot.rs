@@ -1,0 +1,3 @@
+    fchdir(root)?;
+    nix::unistd::chroot(".")?;
+    chdir("/")

@@ -1,0 +1,3 @@
+    fchdir(root)?;
+    pivot_root(".", ".")?;
+    chdir("/")

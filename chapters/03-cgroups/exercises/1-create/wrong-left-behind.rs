@@ -1,0 +1,2 @@
+        self.make(limits)?;
+        self.update(limits)

@@ -5,12 +5,22 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::Duration;
 
 use ch01_clone::{
-    Context, Error, ExitStatus, IdMaps, Namespace, Namespaces, Plan, Program, set_hostname, step,
+    Context, Error, ExitStatus, Gate, IdMaps, Message, Namespace, Namespaces, Plan, Program,
+    set_hostname, step,
 };
-use dockster_tests::{Failed, Need, Run, Trial, trial};
+use dockster_tests::{Failed, Need, Run, TempDir, Trial, trial, wait_until};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{SIGKILL, kill};
+use nix::unistd::Pid;
+
+use crate::held::is_gone;
 
 /// The variable that says which part this program plays.
 pub const PART: &str = "DOCKSTER_TEST_PART";
@@ -33,7 +43,10 @@ pub fn trials() -> Vec<Trial> {
         part("killed-child", "Signaled(9)\n"),
         part("error-crosses-the-gate", "made-up: open(\"/x\"): ENOTDIR (Not a directory), try y\n"),
         part("panic-is-an-error", "the child panicked\n"),
+        part("waits-at-the-gate", "nothing before go\nExited(0)\n"),
+        trial("library_parent_dies_at_the_gate", &[], the_parent_dies_at_the_gate),
         part("killed-at-the-gate", "the child died before execve: killed by SIGKILL\n"),
+        trial("library_last_words_are_heard_after_a_reset", &[], last_words_after_a_reset),
         part("dropped-is-killed", "ECHILD\n"),
         part("a-long-error-is-cut", "1365\n"),
         part("memory-is-a-copy", "outside\n"),
@@ -78,6 +91,28 @@ pub fn play(part: &str) {
         "panic-is-an-error" => {
             std::panic::set_hook(Box::new(|_| ()));
             failing(|| panic!("on purpose"));
+        }
+        "waits-at-the-gate" => {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            let child = Plan::default().spawn(|gate| {
+                (&writer).write_all(b"x").expect("a reader");
+                program("exit 0").find()?.exec(gate)
+            });
+            let mut said = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut said, 300u16).expect("poll") {
+                0 => println!("nothing before go"),
+                _ => println!("it did not wait"),
+            }
+            end(child);
+        }
+        "parent-dies-at-the-gate" => {
+            let waiting = Plan::default().spawn(|_| {
+                println!("it went on");
+                Err(Error::new("it went on"))
+            });
+            println!("{}", waiting.as_ref().expect("a child").pid());
+            // Not even destructors run, as if it were killed.
+            std::process::exit(0);
         }
         "killed-at-the-gate" => {
             let waiting = Plan::default().spawn(|_| unreachable!()).expect("a child");
@@ -129,6 +164,38 @@ pub fn play(part: &str) {
         },
         other => panic!("no such part: {other}"),
     }
+}
+
+/// It must end, and must not take a step: nobody is left who would know of it.
+fn the_parent_dies_at_the_gate() -> Result<(), Failed> {
+    let dir = TempDir::new();
+    let said = || fs::read_to_string(dir.join("said"));
+    let mut parent = Command::new(std::env::current_exe()?);
+    parent.env(PART, "parent-dies-at-the-gate").stdout(fs::File::create(dir.join("said"))?);
+    assert!(parent.status()?.success());
+    let child: u32 = said()?.lines().next().unwrap_or("").parse()?;
+    let gone = wait_until("the child is gone", Duration::from_secs(3), || is_gone(child));
+    if gone.is_err() {
+        // Still there, so the number is still its own.
+        kill(Pid::from_raw(child as i32), SIGKILL)?;
+    }
+    gone?;
+    assert_eq!(said()?, format!("{child}\n"));
+    Ok(())
+}
+
+/// Whoever dies with packets unread resets the connection. What it said before still counts.
+fn last_words_after_a_reset() -> Result<(), Failed> {
+    let (parent, child) = Gate::pair()?;
+    parent.send(&Message::Go)?;
+    child.send(&Message::Failed(Error::new("last words")))?;
+    drop(child);
+    match parent.receive()? {
+        Some(Message::Failed(error)) => assert_eq!(error.to_string(), "last words"),
+        other => return Err(format!("{other:?}").into()),
+    }
+    assert!(parent.receive()?.is_none(), "and then the end of file");
+    Ok(())
 }
 
 fn program(script: &str) -> Program {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use dockster_tests::{Failed, Fingerprint, Need, Run, TempDir, Terminal, Trial, trial};
+use dockster_tests::{Failed, Fingerprint, Need, Run, TempDir, Terminal, Trial, trial, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::held::{Held, STAY, steps_of};
+use crate::held::{Held, STAY, children, is_gone, steps_of};
 use crate::{clone, sh};
 
 const NS: &[Need] = &[Need::UserNamespaces];
@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a_step_of_join_that_fails_is_named", NS, join_steps_fail),
         trial("killed_at_each_step_nothing_is_left", NS, killed_at_each_step),
         trial("killed_at_each_step_of_join_nothing_is_left", NS, killed_at_each_step_of_join),
+        trial("a_child_killed_at_a_step_is_a_death_before_execve", NS, child_killed_at_each_step),
         trial("ctrl_c_at_each_step_ends_it", NS, ctrl_c_at_each_step),
         trial("enter_goes_on", NS, enter_goes_on),
         trial("a_pause_without_a_terminal_reads_stdin", NS, a_pause_reads_stdin),
@@ -166,6 +167,27 @@ fn killed_at_each_step_of_join() -> Result<(), Failed> {
         for step in join_steps(&target, dir)? {
             let run = join_run(&target, &format!("--pause={step}"), dir);
             kill_9(&mut paused(run, &step)?)?;
+            unchanged()?;
+        }
+        Ok(())
+    })
+}
+
+/// The parent stands at a step of its child; when it answers, nobody hears it any more.
+fn child_killed_at_each_step() -> Result<(), Failed> {
+    without_a_trace(|dir, unchanged| {
+        for step in steps(&[])?.iter().skip_while(|step| *step != "become-root") {
+            let run = sh(&[&format!("--pause={step}")], "sleep 1000");
+            let mut terminal = paused(run.env("DOCKSTER_ROOT", dir.path()), step)?;
+            let children = children(terminal.pid());
+            let [child] = children[..] else { return Err(format!("{step}: {children:?}").into()) };
+            kill(Pid::from_raw(child as i32), Signal::SIGKILL)?;
+            wait_until("the child is gone", SECONDS, || is_gone(child))?;
+            terminal.type_keys("\r")?;
+            let status = terminal.finish()?;
+            let shown = terminal.screen();
+            let says = "01-clone: the child died before execve: killed by SIGKILL";
+            assert!(status.code() == Some(125) && shown.contains(says), "{step}: {shown}");
             unchanged()?;
         }
         Ok(())

@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 
 use dockster_tests::{Need, Run, Trial, host};
 
+/// What looks the same on every kernel.
 pub fn trials() -> Vec<Trial> {
-    [lab::trials(), run::trials(), rootfs::trials(), doctor::trials(), clean::trials()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [run::trials(), rootfs::trials(), doctor::trials()].into_iter().flatten().collect()
+}
+
+/// What has to do with cgroups.
+pub fn of_the_kernel() -> Vec<Trial> {
+    lab::trials().into_iter().chain(clean::trials()).collect()
 }
 
 /// The program `x`.

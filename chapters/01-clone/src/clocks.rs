@@ -23,8 +23,10 @@ pub fn offset_clocks(monotonic: i64, boottime: i64) -> Result<()> {
          been up is a matter of view, too.",
         "cat /proc/PID/timens_offsets",
         "unshare(CLONE_NEWTIME), write(/proc/self/timens_offsets, {offsets:?})",
+        // ANCHOR: offsets
         unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME))
             .map_err(std::io::Error::from)
             .and_then(|()| fs::write("/proc/self/timens_offsets", &offsets)),
+        // ANCHOR_END: offsets
     )
 }

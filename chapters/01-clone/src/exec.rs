@@ -111,6 +111,7 @@ impl Found {
 
     fn become_it(&self, gate: &Gate) -> Result<Infallible> {
         let Program { args, env, dies_with_parent } = &self.program;
+        // ANCHOR: become_it
         sys::default_signals().call(|| "sigprocmask(SIG_SETMASK)")?;
         sys::close_on_exec_from_3().call(|| "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)")?;
         if *dies_with_parent {
@@ -120,6 +121,7 @@ impl Found {
         // Should the parent have died before the line above: then this fails.
         gate.send(&Message::Exec)?;
         let Err(errno) = execve(&self.file, args, env);
+        // ANCHOR_END: become_it
         Err(hints::execve(Error::os(format!("execve({:?})", self.file), errno)))
     }
 }

@@ -33,11 +33,11 @@ use crate::wire;
 pub enum Message {
     /// To the child: go on.
     Go,
-    /// From the child: the step it is about to take.
+    /// From the child, if somebody watches: the step it is about to take.
     Step(Step),
-    /// From the child: the master side of its terminal.
+    /// From the child, from chapter 5 on: the master side of its terminal.
     Terminal(OwnedFd),
-    /// From a helper: the child that it made in its parent's name.
+    /// From the helper in `join`: the child that it made in its parent's name.
     Child(i32, OwnedFd),
     /// A step failed, or (to the child) shall fail.
     Failed(Error),
@@ -52,10 +52,12 @@ pub struct Gate(OwnedFd);
 impl Gate {
     /// A new gate: the parent's end and the child's. Both close at an execve.
     pub fn pair() -> Result<(Gate, Gate)> {
+        // ANCHOR: pair
         let flags = SockFlag::SOCK_CLOEXEC;
         let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
             .call(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")?;
         Ok((Gate(parent), Gate(child)))
+        // ANCHOR_END: pair
     }
 
     /// The same end once more.
@@ -65,11 +67,13 @@ impl Gate {
 
     /// In the child: waits until the parent has done what only it can do.
     pub fn wait(&self) -> Result<()> {
+        // HOLE: 01.1
         match self.receive()? {
             Some(Message::Go) => Ok(()),
             Some(Message::Failed(error)) => Err(error),
             _ => Err(Error::new("the parent died at the gate")),
         }
+        // HOLE_END: 01.1
     }
 
     /// Sends one message.
@@ -97,9 +101,9 @@ impl Gate {
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
             match recvmsg::<()>(self.0.as_raw_fd(), &mut data, Some(&mut control), flags) {
                 Ok(packet) => break (packet.bytes, wire::descriptor(&packet)?),
-                Err(Errno::EINTR) => continue,
-                // The peer died with packets of ours unread: it is gone all the same.
-                Err(Errno::ECONNRESET) => return Ok(None),
+                // ECONNRESET comes once, if the peer died with packets of ours unread.
+                // What it said before, and the end of file, are still to be read.
+                Err(Errno::EINTR | Errno::ECONNRESET) => continue,
                 Err(errno) => return Err(Error::os("recvmsg(gate)", errno)),
             }
         };

@@ -39,8 +39,10 @@ impl IdMaps {
 
     /// Root inside is who I am outside, and nobody else exists.
     pub fn one() -> Self {
+        // ANCHOR: one
         let mine = |outside| vec![IdRange { inside: 0, outside, count: 1 }];
         Self { uids: mine(geteuid().as_raw()), gids: mine(getegid().as_raw()) }
+        // ANCHOR_END: one
     }
 
     /// Root inside is who I am outside; 1 and on are the first range that
@@ -53,16 +55,6 @@ impl IdMaps {
         let uids = with(geteuid().as_raw(), "/etc/subuid")?;
         let gids = with(getegid().as_raw(), "/etc/subgid")?;
         (geteuid().is_root() || subid::helpers_exist()).then_some(Self { uids, gids })
-    }
-
-    /// How many user ids exist inside.
-    pub fn users(&self) -> u64 {
-        self.uids.iter().map(|range| u64::from(range.count)).sum()
-    }
-
-    /// Whether this group exists inside.
-    pub fn has_group(&self, gid: u32) -> bool {
-        self.gids.iter().any(|range| gid >= range.inside && gid - range.inside < range.count)
     }
 
     /// In the parent, while the child waits: gives the child's user namespace these maps.
@@ -80,19 +72,21 @@ impl IdMaps {
 
     fn write_both(&self, child: Pid, uids: &str, gids: &str) -> Result<()> {
         let own = |ranges: &[IdRange], id| matches!(ranges, [r] if r.count == 1 && r.outside == id);
+        // ANCHOR: write_both
         if geteuid().is_root() {
-            write(child, "gid_map", gids)?;
-            write(child, "uid_map", uids)
+            write(child, "uid_map", uids)?;
+            write(child, "gid_map", gids)
         } else if own(&self.uids, geteuid().as_raw()) && own(&self.gids, getegid().as_raw()) {
             // CVE-2014-8989: leaving a group could give rights that being in it
             // takes away, so who maps their own group may not call setgroups.
             write(child, "setgroups", "deny")?;
-            write(child, "gid_map", gids)?;
-            write(child, "uid_map", uids)
+            write(child, "uid_map", uids)?;
+            write(child, "gid_map", gids)
         } else {
-            subid::helper("newgidmap", child, &self.gids)?;
-            subid::helper("newuidmap", child, &self.uids)
+            subid::helper("newuidmap", child, &self.uids)?;
+            subid::helper("newgidmap", child, &self.gids)
         }
+        // ANCHOR_END: write_both
     }
 }
 

@@ -38,6 +38,7 @@ where
         if kinds == Namespaces::NONE {
             return make_child(own_gate, &theirs, kinds, body);
         }
+        // ANCHOR: setns
         step!(
             "setns",
             "One call enters all namespaces of the target at once; the user \
@@ -46,6 +47,7 @@ where
             "setns(pidfd of {target}, {kinds})",
             setns(pidfd.as_fd(), CloneFlags::from_bits_retain(kinds.flags() as i32)),
         )?;
+        // ANCHOR_END: setns
         make_child(own_gate, &theirs, kinds, body)
     })?;
     drop(theirs);
@@ -63,6 +65,7 @@ where
     F: FnOnce(&Gate) -> Result<Infallible>,
 {
     let plan = Plan::default();
+    // ANCHOR: make_child
     match plan.clone3(0, libc::CLONE_PARENT as u64)? {
         sys::Side::Parent { pid, pidfd } => {
             own_gate.send(&Message::Child(pid.as_raw(), pidfd))?;
@@ -75,10 +78,12 @@ where
             body(gate)
         }),
     }
+    // ANCHOR_END: make_child
 }
 
 /// Entering one's own user namespace is EINVAL, and any other of one's own is for nothing.
 fn differing(target: Pid, kinds: Namespaces) -> Result<Namespaces> {
+    // ANCHOR: differing
     let mut differing = Namespaces::NONE;
     for kind in kinds.kinds() {
         let path = || format!("stat(/proc/{target}/ns/{})", kind.file());
@@ -86,5 +91,6 @@ fn differing(target: Pid, kinds: Namespaces) -> Result<Namespaces> {
             differing = differing.with(kind);
         }
     }
+    // ANCHOR_END: differing
     Ok(differing)
 }

@@ -48,7 +48,6 @@ fn main() -> ExitCode {
     })
 }
 
-// ANCHOR: start
 fn start(cli: Cli) -> anyhow::Result<u8> {
     narrate(cli.watch);
     let program = program(cli.command)?;
@@ -62,13 +61,14 @@ fn start(cli: Cli) -> anyhow::Result<u8> {
         clocks::offset_clocks(seconds, seconds)?;
     }
     let signals = Signals::catch()?;
+    // ANCHOR: body
     let child = plan.spawn(|gate| {
         hostname.as_deref().map_or(Ok(()), set_hostname)?;
         program.find()?.exec(gate)
     })?;
+    // ANCHOR_END: body
     follow(child, signals)
 }
-// ANCHOR_END: start
 
 fn enter(pid: i32, watch: WatchArgs, command: Vec<OsString>) -> anyhow::Result<u8> {
     narrate(watch);

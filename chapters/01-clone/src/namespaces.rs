@@ -36,6 +36,7 @@ impl Namespace {
 
     /// The flag of clone(2), unshare(2) and setns(2).
     pub fn flag(self) -> u64 {
+        // ANCHOR: flag
         let flag = match self {
             User => libc::CLONE_NEWUSER,
             Mount => libc::CLONE_NEWNS,
@@ -47,6 +48,7 @@ impl Namespace {
             Time => libc::CLONE_NEWTIME,
         };
         flag as u64
+        // ANCHOR_END: flag
     }
 
     /// Its name under /proc/PID/ns.
@@ -111,13 +113,15 @@ impl Namespaces {
     }
 }
 
+// ANCHOR: set_hostname
 /// In the child: the hostname of its UTS namespace.
 pub fn set_hostname(name: &str) -> Result<()> {
     step!(
         "hostname",
         "The UTS namespace holds little else than this name.",
-        "nsenter -t PID -u hostname",
+        "nsenter --preserve-credentials -t PID -U -u hostname",
         "sethostname({name:?})",
         nix::unistd::sethostname(name),
     )
 }
+// ANCHOR_END: set_hostname

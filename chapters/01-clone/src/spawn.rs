@@ -22,6 +22,7 @@ use crate::namespaces::{Namespace, Namespaces};
 use crate::wait::Child;
 use crate::{hints, step, steps, sys};
 
+// ANCHOR: plan
 /// What the child shall be.
 #[derive(Default)]
 pub struct Plan<'a> {
@@ -32,6 +33,7 @@ pub struct Plan<'a> {
     /// The directory of a version 2 cgroup that it is born into.
     pub cgroup: Option<BorrowedFd<'a>>,
 }
+// ANCHOR_END: plan
 
 /// A child at its gate. Dropped, it is killed.
 pub struct Waiting {
@@ -49,6 +51,7 @@ impl Plan<'_> {
     where
         F: FnOnce(&Gate) -> Result<Infallible>,
     {
+        // ANCHOR: spawn
         let (ours, theirs) = Gate::pair()?;
         match self.clone3(libc::SIGCHLD, 0)? {
             sys::Side::Parent { pid, pidfd } => {
@@ -62,6 +65,7 @@ impl Plan<'_> {
                 self.child(&theirs, body)
             }
         }
+        // ANCHOR_END: spawn
     }
 
     /// The clone itself; `signal` is what tells the parent of its end, and
@@ -89,10 +93,12 @@ impl Plan<'_> {
     {
         // A panic must not unwind into the parent's stack, of which we are a copy.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            // ANCHOR: child
             steps::tell_over(gate)?;
             gate.wait()?;
             self.settle()?;
             body(gate)
+            // ANCHOR_END: child
         }));
         let error = match outcome {
             Ok(Err(error)) => error,
@@ -147,14 +153,16 @@ impl Plan<'_> {
 
 /// Also what a process does that has joined somebody else's user namespace.
 pub(crate) fn become_root() -> nix::Result<()> {
+    // ANCHOR: become_root
     match setgroups(&[]) {
         // With one id mapped the kernel denies this for good, and the groups stay.
         Ok(()) | Err(Errno::EPERM) => {}
         Err(errno) => return Err(errno),
     }
-    let (root, wheel) = (Uid::from_raw(0), Gid::from_raw(0));
-    setresgid(wheel, wheel, wheel)?;
-    setresuid(root, root, root)
+    let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)
+    // ANCHOR_END: become_root
 }
 
 impl Waiting {
@@ -182,25 +190,37 @@ impl Waiting {
 
     /// The same; what comes along may also be the child of a helper, with its pid.
     pub(crate) fn follow(self) -> Result<(Child, Option<(i32, OwnedFd)>)> {
-        if self.gate.send(&Message::Go).is_err() {
-            return Err(self.child.died_early());
-        }
         let (mut exec, mut terminal) = (false, None);
+        // ANCHOR: follow
+        self.answer(&Message::Go)?;
         loop {
             match self.gate.receive()? {
-                Some(Message::Step(step)) => self.gate.send(&match steps::tell(step) {
+                Some(Message::Exec) => exec = true,
+                Some(Message::Failed(error)) => return Err(error),
+                None if exec => return Ok((self.child, terminal)),
+                None => return Err(self.child.died_early()),
+                // ANCHOR_END: follow
+                Some(Message::Go) => return Err(Error::new("the child answered out of turn")),
+                // Only with --explain and its like: the child asks before each step.
+                Some(Message::Step(step)) => self.answer(&match steps::tell(step) {
                     Ok(()) => Message::Go,
                     Err(error) => Message::Failed(error),
                 })?,
+                // Only from chapter 5 on.
                 Some(Message::Terminal(fd)) => terminal = Some((0, fd)),
-                // A helper's child has this gate open too: no end of file will come.
+                // Only from the helper in `join`. The child that it made holds a copy of
+                // its end, so it does not close while that child runs.
                 Some(Message::Child(pid, fd)) => return Ok((self.child, Some((pid, fd)))),
-                Some(Message::Failed(error)) => return Err(error),
-                Some(Message::Exec) => exec = true,
-                Some(Message::Go) => return Err(Error::new("the child answered out of turn")),
-                None if exec => return Ok((self.child, terminal)),
-                None => return Err(self.child.died_early()),
             }
+        }
+    }
+
+    /// A child that is gone does not hear it. What it said before, and the end of
+    /// file, are still to be read.
+    fn answer(&self, message: &Message) -> Result<()> {
+        match self.gate.send(message) {
+            Err(error) if error.errno == Some(Errno::EPIPE) => Ok(()),
+            other => other,
         }
     }
 }

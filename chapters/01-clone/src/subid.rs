@@ -20,6 +20,16 @@ impl IdMaps {
             gids: parse(&read("/proc/self/gid_map")?),
         })
     }
+
+    /// How many user ids exist inside.
+    pub fn users(&self) -> u64 {
+        self.uids.iter().map(|range| u64::from(range.count)).sum()
+    }
+
+    /// Whether this group exists inside.
+    pub fn has_group(&self, gid: u32) -> bool {
+        self.gids.iter().any(|range| gid >= range.inside && gid - range.inside < range.count)
+    }
 }
 
 /// As the kernel shows it: a range a line.

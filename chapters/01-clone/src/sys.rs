@@ -24,31 +24,39 @@ pub(crate) enum Side {
 /// The copy has one thread only, the caller's. A lock that another thread held
 /// would stay locked in it for ever, so a process with threads is refused.
 pub(crate) fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>, signal: i32) -> Result<Side> {
+    // ANCHOR: threads
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
         return Err(Error::new(format!("clone3 from a process with {threads} threads"))
             .hint("a program that has threads starts another program for this"));
     }
+    // ANCHOR_END: threads
     let mut pidfd: RawFd = -1;
     // SAFETY: all fields of `clone_args` are integers; 0 means "not used".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    // ANCHOR: clone3
     args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = &raw mut pidfd as u64;
     args.exit_signal = signal as u64;
+    // ANCHOR_END: clone3
+    // ANCHOR: into_cgroup
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
+    // ANCHOR_END: into_cgroup
     let size = std::mem::size_of_val(&args);
     // SAFETY: without CLONE_VM and with no stack given this returns twice, as
     // fork does, each time with memory of its own. There is one thread (counted
     // above), so nothing is locked or half done in the copy. `args` and the
     // pidfd it points to live until the call returns.
+    // ANCHOR: returns
     match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) } {
         -1 => Err(Error::os("clone3", Errno::last())),
         0 => Ok(Side::Child),
         pid => Ok(Side::Parent { pid: Pid::from_raw(pid as i32), pidfd: own(pidfd) }),
     }
+    // ANCHOR_END: returns
 }
 
 /// Takes ownership of a descriptor that the kernel has just given us.
@@ -75,9 +83,11 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
 
 /// Marks every descriptor from 3 on close-on-exec, ours and those we were started with.
 pub(crate) fn close_on_exec_from_3() -> nix::Result<()> {
+    // ANCHOR: close_range
     let flags = libc::CLOSE_RANGE_CLOEXEC;
     // SAFETY: it only sets flags; nobody's descriptor is closed before the execve.
     let done = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) };
+    // ANCHOR_END: close_range
     Errno::result(done).map(drop)
 }
 

@@ -62,10 +62,12 @@ impl Child {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::os("poll", errno)),
             }
+            // ANCHOR: wait_forwarding
             if ready[0].any() == Some(true) {
                 return self.wait();
             }
             signals.forward(&self, true)?;
+            // ANCHOR_END: wait_forwarding
         }
     }
 
@@ -116,9 +118,11 @@ pub enum ExitStatus {
 impl ExitStatus {
     /// The one byte that a shell makes of it: the status, or 128 and the signal.
     pub fn code(self) -> u8 {
+        // ANCHOR: code
         match self {
             ExitStatus::Exited(status) => status as u8,
             ExitStatus::Signaled(signal) => 128 + signal as u8,
         }
+        // ANCHOR_END: code
     }
 }

@@ -1,0 +1,4 @@
+        match self.receive()? {
+            Some(Message::Failed(error)) => Err(error),
+            _ => Ok(()),
+        }

@@ -1,0 +1,44 @@
+//! 01.4: number 1 of a PID namespace, and the orphans of its service.
+
+use std::process::{Command, ExitCode};
+use std::{env, io};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::{WaitStatus, wait};
+
+/// Helpers that nobody waits for, and then a service that runs until it is told to stop.
+const SERVICE: &str = "
+    (sh -c ': > helper-1' &)
+    (sh -c ': > helper-2' &)
+    until [ -s stop ]; do sleep 0.05; done
+    kill \"-$(cat stop)\" $$; exit 7";
+
+fn main() -> io::Result<ExitCode> {
+    if env::args().nth(1).as_deref() == Some("init") {
+        checkpoint::reached("init")?;
+        return init();
+    }
+    // Its first child is number 1.
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID)?;
+    let status = Command::new(env::current_exe()?).arg("init").status()?;
+    Ok(ExitCode::from(status.code().unwrap_or(255) as u8))
+}
+
+/// Starts the service, and is number 1 for it.
+///
+/// Helpers that still run when the service ends are killed, and it is the kernel that
+/// does it. Whoever wants them to finish tells them, and waits, with a limit.
+fn init() -> io::Result<ExitCode> {
+    let service = Command::new("sh").args(["-c", SERVICE]).spawn()?.id() as i32;
+    loop {
+        match wait()? {
+            WaitStatus::Exited(pid, status) if pid.as_raw() == service => {
+                return Ok(ExitCode::from(status as u8));
+            }
+            WaitStatus::Signaled(pid, signal, _) if pid.as_raw() == service => {
+                return Ok(ExitCode::from(128 + signal as u8));
+            }
+            _ => {}
+        }
+    }
+}

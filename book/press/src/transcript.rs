@@ -54,7 +54,8 @@ impl Attributes {
     fn tags(&self) -> String {
         let mut tags = Vec::new();
         if !self.differs.is_empty() {
-            let what = self.differs.join(", ");
+            // A size is a number with a unit or without; in a sentence it is a number.
+            let what = self.differs.join(", ").replace("sizes", "numbers");
             tags.push(format!("<span class=\"tag differs\">yours will differ: {what}</span>"));
         }
         if !self.needs.is_empty() {

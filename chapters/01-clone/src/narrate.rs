@@ -163,12 +163,6 @@ fn wait_for_enter(mut input: impl Read + AsFd, mut signals: Signals) -> Result<(
 impl Drop for Narrator {
     fn drop(&mut self) {
         self.clock();
-        let Narration { pause, fail, .. } = &self.narration;
-        for name in pause.iter().chain(fail).filter(|name| !name.is_empty()) {
-            if !self.taken.iter().any(|(taken, _)| taken == name) {
-                say(&format!("No step called {name} was taken; --explain tells their names.\n"));
-            }
-        }
         if !self.narration.timings {
             return;
         }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Gate, IdMaps, Namespace, Namespaces, Plan, Result};
@@ -132,9 +133,18 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // An overlay's own directory has no permissions at all: it goes by name.
-        let _ = fs::remove_dir(self.0.join("kept/work/work"));
+        // An overlay's own directories have no permissions at all, not even for their owner.
+        open_up(&self.0.join("kept/work"));
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open_up(dir: &Path) {
+    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
     }
 }
 

@@ -20,7 +20,9 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn tells() -> Result<(), Failed> {
-    let done = x(&["doctor"]).limit(Duration::from_secs(60)).done()?;
+    let home = TempDir::new();
+    let limit = Duration::from_secs(60);
+    let done = x(&["doctor"]).env("DOCKSTER_ROOT", home.join("state")).limit(limit).done()?;
     for check in ["kernel", "user namespace", "id ranges", "cgroups", "nf_tables", "by hand"] {
         done.says(check)?;
     }
@@ -28,6 +30,8 @@ fn tells() -> Result<(), Failed> {
     for line in done.stdout.lines() {
         assert!(line.chars().count() <= 78, "too long: {line}");
     }
+    // Also an overlay's directories, which have no permissions.
+    assert_eq!(fs::read_dir(home.path())?.count(), 0, "left behind in {:?}", home.path());
     Ok(())
 }
 

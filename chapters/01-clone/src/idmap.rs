@@ -71,14 +71,14 @@ impl IdMaps {
     }
 
     fn write_both(&self, child: Pid, uids: &str, gids: &str) -> Result<()> {
-        let own = |ranges: &[IdRange], id| matches!(ranges, [r] if r.count == 1 && r.outside == id);
+        let only = |all: &[IdRange], id| matches!(all, [r] if r.count == 1 && r.outside == id);
         // ANCHOR: write_both
         if geteuid().is_root() {
             write(child, "uid_map", uids)?;
             write(child, "gid_map", gids)
-        } else if own(&self.uids, geteuid().as_raw()) && own(&self.gids, getegid().as_raw()) {
+        } else if only(&self.uids, geteuid().as_raw()) && only(&self.gids, getegid().as_raw()) {
             // CVE-2014-8989: leaving a group could give rights that being in it
-            // takes away, so who maps their own group may not call setgroups.
+            // takes away, so who maps only their own may not call setgroups.
             write(child, "setgroups", "deny")?;
             write(child, "uid_map", uids)?;
             write(child, "gid_map", gids)

@@ -122,6 +122,7 @@ impl Plan<'_> {
                 become_root(),
             )?;
         }
+        // ANCHOR: private
         if self.namespaces.has(Namespace::Mount) {
             step!(
                 "private",
@@ -138,6 +139,7 @@ impl Plan<'_> {
                 ),
             )?;
         }
+        // ANCHOR_END: private
         if self.namespaces.has(Namespace::Cgroup) {
             step!(
                 "cgroup-namespace",
@@ -155,7 +157,7 @@ impl Plan<'_> {
 pub(crate) fn become_root() -> nix::Result<()> {
     // ANCHOR: become_root
     match setgroups(&[]) {
-        // With one id mapped the kernel denies this for good, and the groups stay.
+        // Where the map had to say `deny`, the groups stay.
         Ok(()) | Err(Errno::EPERM) => {}
         Err(errno) => return Err(errno),
     }

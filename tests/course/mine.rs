@@ -114,7 +114,7 @@ fn progress() -> Result<(), Failed> {
 
 fn not_there() -> Result<(), Failed> {
     let dir = made_up()?;
-    x(dir.path(), "start 90.7", 125)?.complains("there is no exercise 90.7; there are 90.2")?;
+    x(dir.path(), "start 90.7", 125)?.complains("there is no exercise 90.7; `cargo x progress`")?;
     x(dir.path(), "check 90.2", 125)?.complains("90.2 is not begun: cargo x start 90.2")?;
     x(dir.path(), "reset 90.2", 125)?.complains("cargo x start 90.2")?;
     x(dir.path(), "hint 90.2", 125)?.complains("cargo x start 90.2")?;

@@ -79,12 +79,9 @@ pub fn all(tree: &Path) -> Result<Vec<Exercise>> {
 /// The exercise of this number.
 pub fn find(tree: &Path, id: &str) -> Result<Exercise> {
     let id = whole(id);
-    let all = all(tree)?;
-    let ids: Vec<_> = all.iter().map(|exercise| exercise.id.clone()).collect();
-    match all.into_iter().find(|exercise| exercise.id == id) {
+    match all(tree)?.into_iter().find(|exercise| exercise.id == id) {
         Some(exercise) => Ok(exercise),
-        None if ids.is_empty() => bail!("there are no exercises here"),
-        None => bail!("there is no exercise {id}; there are {}", ids.join(" ")),
+        None => bail!("there is no exercise {id}; `cargo x progress` lists them"),
     }
 }
 

@@ -45,7 +45,8 @@ pub fn all(tree: &Path) -> Result<Vec<Piece>> {
 pub fn find(tree: &Path, id: &str) -> Result<Piece> {
     let id = whole(id);
     let all = all(tree)?;
-    let ids: Vec<_> = all.iter().map(|piece| piece.id.clone()).collect();
+    let same_chapter = |other: &&Piece| other.id.get(..2) == id.get(..2);
+    let ids: Vec<_> = all.iter().filter(same_chapter).map(|piece| piece.id.clone()).collect();
     match all.into_iter().find(|piece| piece.id == id) {
         Some(piece) => Ok(piece),
         None => bail!("there is no piece {id}; there are: {}", ids.join(" ")),

@@ -7,14 +7,17 @@
 
 use ch01_clone::{Error, Result, step};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
+
+/// The change itself: called by the child, last of all before its execve.
+pub type Change = Box<dyn FnOnce() -> Result<()>>;
+
+/// Prepares the change that a process of a container asks for, before the clone.
+pub type Credentials = fn(&Spec, &Process) -> Result<Change>;
 
 /// Prepares the change of credentials that a configuration asks for. It is
 /// made before the clone, and what it returns is called by the child, last of all.
-pub fn prepare(spec: &Spec) -> Result<impl FnOnce() -> Result<()> + use<>> {
-    let Some(process) = spec.process() else {
-        return Err(Error::new("config.json has no process"));
-    };
+pub fn prepare(spec: &Spec, process: &Process) -> Result<Change> {
     let left_out = [
         ("process.capabilities", process.capabilities().is_some()),
         ("process.noNewPrivileges", process.no_new_privileges() == Some(true)),
@@ -28,7 +31,7 @@ pub fn prepare(spec: &Spec) -> Result<impl FnOnce() -> Result<()> + use<>> {
     let (uid, gid) = (process.user().uid(), process.user().gid());
     let groups = process.user().additional_gids().clone().unwrap_or_default();
     let groups: Vec<_> = groups.into_iter().map(Gid::from_raw).collect();
-    Ok(move || {
+    Ok(Box::new(move || {
         step!(
             "credentials",
             "Groups first, then the group, then the user: who has stopped being root \
@@ -37,7 +40,7 @@ pub fn prepare(spec: &Spec) -> Result<impl FnOnce() -> Result<()> + use<>> {
             "setgroups({groups:?}), setresgid({gid}), setresuid({uid})",
             change(Uid::from_raw(uid), Gid::from_raw(gid), &groups).map_err(explain),
         )
-    })
+    }))
 }
 
 fn change(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), Error> {

@@ -25,6 +25,8 @@ pub(crate) struct Inside {
 
 /// Where the child's standard streams come from.
 pub(crate) enum Ends {
+    /// They are there already.
+    Inherited,
     /// A terminal that it makes itself, of this size.
     Terminal { rows: u16, columns: u16 },
     /// Its ends of pipes: input, output, errors.
@@ -50,6 +52,7 @@ impl Inside {
             )
         })?;
         match &self.stdio {
+            Ends::Inherited => {}
             Ends::Terminal { rows, columns } => {
                 let (master, slave) = pty::open(&root, *rows, *columns)?;
                 gate.send(&Message::Terminal(master))?;

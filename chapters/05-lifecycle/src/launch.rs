@@ -15,6 +15,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, pipe2};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 
+use crate::credentials::Credentials;
 use crate::inside::{Ends, Inside};
 use crate::mounts;
 
@@ -33,6 +34,8 @@ pub struct Launch<'a> {
 /// What a container's standard streams are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdio {
+    /// Ours, as they are.
+    Inherit,
     /// A terminal of its own, of this size.
     Terminal {
         /// Rows.
@@ -57,6 +60,8 @@ pub struct Started {
 
 /// Our ends of a container's standard streams.
 pub enum Streams {
+    /// None: the program has our own.
+    Inherited,
     /// The master of its terminal.
     Terminal(OwnedFd),
     /// Pipes.
@@ -74,13 +79,14 @@ pub enum Streams {
 /// here, with its pid, while it still waits at its gate.
 pub fn launch(
     launch: Launch<'_>,
-    credentials: impl FnOnce() -> Result<()>,
+    credentials: Credentials,
     recorded: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Started> {
     let Launch { spec, tree, cgroup, stdio } = launch;
     let process =
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     refuse(spec, process)?;
+    let credentials = credentials(spec, process)?;
     let namespaces = namespaces(spec)?;
     let (ends, ours) = streams(stdio)?;
     let inside = Inside {
@@ -163,6 +169,7 @@ fn streams(stdio: Stdio) -> Result<(Ends, Option<Streams>)> {
     let stdin = match stdio {
         Stdio::Terminal { rows, columns } => return Ok((Ends::Terminal { rows, columns }, None)),
         Stdio::Pipes { stdin } => stdin,
+        Stdio::Inherit => return Ok((Ends::Inherited, Some(Streams::Inherited))),
     };
     let (input, to_input) = match stdin {
         true => pipe().map(|(read, write)| (read, Some(write)))?,

@@ -1,27 +1,43 @@
 //! Chapter 5: the life of a container.
 //!
-//! What stands here is the beginning of that chapter, and is used as it is:
+//! The pages, in reading order:
 //!
-//! 1. [`record`]: what is known of a container, written before it exists
-//! 2. [`launch`](mod@launch): from an OCI configuration to a running process
-//! 3. [`pty`]: a terminal of its own
-//! 4. [`relay`](mod@relay): in the foreground, until it ends
-//! 5. [`credentials`]: who it runs as
+//! 1. [`bundle`]: what a container shall be: a directory with a config.json
+//! 2. [`state`]: what is known of it, on disk, written before it is made
+//! 3. [`launch`](mod@launch): from a configuration to a running process
+//! 4. [`runtime`]: create, start, kill, delete: the verbs of a life
+//! 5. [`exec`]: one more process in it
+//! 6. [`pty`]: a terminal of its own
+//! 7. [`relay`](mod@relay): in the foreground, until it ends
+//! 8. [`credentials`]: who it runs as
+//!
+//! The other files are headed *Catalogue*: they are not needed to understand
+//! the chapter.
 
 #![deny(unsafe_code)]
 
+pub mod bundle;
+pub mod cli;
 pub mod credentials;
+pub mod exec;
+pub mod incarnation;
 mod inside;
 pub mod launch;
 pub mod mounts;
 pub mod pty;
-pub mod record;
 pub mod relay;
 mod resources;
+pub mod runtime;
+pub mod state;
 #[allow(unsafe_code)]
 mod sys;
 
+pub use bundle::Bundle;
+pub use credentials::{Change, Credentials};
+pub use exec::{Exec, exec};
+pub use incarnation::Incarnation;
 pub use launch::{Launch, Started, Stdio, launch};
-pub use record::{Claim, Incarnation, Record, Status};
 pub use relay::relay;
-pub use resources::limits;
+pub use resources::{limits, limits_of};
+pub use runtime::{Container, CreateOptions, Runtime};
+pub use state::{State, Status};

@@ -31,6 +31,7 @@ pub fn relay(started: Started, mut signals: Signals, interactive: bool) -> Resul
             }
             (pumps, Some(master), if interactive { Some(Raw::stdin()?) } else { None })
         }
+        Streams::Inherited => (Vec::new(), None, None),
         Streams::Pipes { stdin: input, stdout, stderr } => {
             let mut pumps = vec![Pump::new(stdout, out), Pump::new(stderr, err)];
             if let Some(input) = input {

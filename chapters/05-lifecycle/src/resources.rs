@@ -6,9 +6,13 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxResources, LinuxThrottleDevice, Spec}
 
 /// What `linux.resources` limits; a limit that would be ignored is refused.
 pub fn limits(spec: &Spec) -> Result<Limits> {
-    let mut limits = Limits::default();
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let Some(resources) = resources else { return Ok(limits) };
+    resources.map_or(Ok(Limits::default()), limits_of)
+}
+
+/// The same of resources alone, as `update` gets them.
+pub fn limits_of(resources: &LinuxResources) -> Result<Limits> {
+    let mut limits = Limits::default();
     refuse(resources)?;
     if let Some(memory) = resources.memory() {
         limits.memory = memory.limit();

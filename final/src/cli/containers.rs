@@ -1,10 +1,10 @@
 //! `dockster ps` and `dockster rm`.
 
-use ch05_lifecycle::{Record, Status};
 use clap::Args;
 
 use super::{ago, print, table};
 use crate::engine::Engine;
+use crate::engine::record::{Record, Status};
 
 /// List containers
 #[derive(Args, Debug)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ch01_clone::{Context, Error, ExitStatus, Result};
 use ch03_cgroups::Cgroup;
-use ch05_lifecycle::{Claim, Incarnation, Record, Status};
+use ch05_lifecycle::Incarnation;
 
+use super::record::{Claim, Record, Status};
 use super::Engine;
 use super::containers::remove_cgroup;
 use super::teardown::Teardown;

@@ -6,12 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{
-    Claim, Incarnation, Launch, Record, Status, Stdio, credentials, launch, pty, relay,
-};
+use ch05_lifecycle::{Incarnation, Launch, Stdio, credentials, launch, pty, relay};
 use ch06_images::Image;
 use oci_spec::runtime::Spec;
 
+use super::record::{Claim, Record, Status};
 use super::teardown::Teardown;
 use super::{Engine, names, spec};
 use crate::portrait::{self, About};
@@ -192,7 +191,7 @@ impl Engine {
             volatile: record.auto_remove,
         };
         let what = Launch { spec, tree, cgroup: cgroup.as_ref(), stdio };
-        let started = launch(what, credentials::prepare(spec)?, |pid| {
+        let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;
             record.save(claim.dir())

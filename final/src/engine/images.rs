@@ -3,10 +3,10 @@
 use std::fs::{self, File};
 
 use ch01_clone::{Context, Error, Result};
-use ch05_lifecycle::Status;
 use ch06_images::{Imported, Recipe, Source, collect::Removed};
 use oci_spec::image::{Config, ConfigBuilder};
 
+use super::record::Status;
 use super::Engine;
 use super::teardown::Teardown;
 use crate::hello;

@@ -4,6 +4,7 @@ mod clear;
 pub mod containers;
 pub mod images;
 mod names;
+pub mod record;
 mod spec;
 mod teardown;
 

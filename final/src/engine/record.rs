@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ch01_clone::{Context, Error, Result};
+use ch05_lifecycle::Incarnation;
 use serde::{Deserialize, Serialize};
 
 /// Its file in the container's directory.
@@ -87,32 +88,6 @@ impl Record {
         let write = || File::create(&new)?.write_all(&text);
         write().call(|| format!("write({new:?})"))?;
         fs::rename(&new, &path).call(|| format!("rename({new:?}, {path:?})"))
-    }
-}
-
-/// One process and no later one with the same pid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incarnation {
-    /// Its pid.
-    pub pid: i32,
-    /// When it started, in clock ticks since boot: field 22 of /proc/PID/stat.
-    pub started: u64,
-}
-
-impl Incarnation {
-    /// The process that has this pid now.
-    pub fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is a name in parentheses and may hold anything.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let dead = fields.next()? == "Z";
-        let started = fields.nth(18)?.parse().ok()?;
-        (!dead).then_some(Self { pid, started })
-    }
-
-    /// Whether it still runs.
-    pub fn alive(self) -> bool {
-        Self::of(self.pid) == Some(self)
     }
 }
 

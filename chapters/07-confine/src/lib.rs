@@ -1,0 +1,5 @@
+//! Chapter 7: what a container may not do.
+
+#![forbid(unsafe_code)]
+
+pub mod credentials;

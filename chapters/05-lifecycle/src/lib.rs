@@ -20,6 +20,7 @@ pub mod bundle;
 pub mod cli;
 pub mod credentials;
 pub mod exec;
+pub mod fields;
 pub mod incarnation;
 mod inside;
 pub mod launch;

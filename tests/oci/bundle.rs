@@ -44,9 +44,7 @@ pub fn case(name: &str, needs: &[Need], test: Test) -> Trial {
 pub fn ours(name: &str, needs: &[Need], test: Test) -> Trial {
     let made = case(name, needs, test);
     match other() {
-        Some(other) => {
-            made.with_kind(format!("{other} does not have it")).with_ignored_flag(true)
-        }
+        Some(other) => made.with_kind(format!("{other} does not have it")).with_ignored_flag(true),
         None => made,
     }
 }
@@ -276,11 +274,12 @@ impl Bundle {
 
     /// Waits until it has written this.
     pub fn wait_for(&self, text: &str) -> Result<(), Failed> {
-        wait_until(&format!("it says {text:?}"), PATIENCE, || self.output().contains(text))
-            .map_err(|failed| {
+        wait_until(&format!("it says {text:?}"), PATIENCE, || self.output().contains(text)).map_err(
+            |failed| {
                 let why = failed.message().unwrap_or("").to_owned();
                 format!("{why}\n{}\n{}", self.output(), self.errors()).into()
-            })
+            },
+        )
     }
 
     /// Waits until it has this status.
@@ -292,10 +291,8 @@ impl Bundle {
 
     /// What a created container has written.
     pub fn output(&self) -> String {
-        fs::read(self.join("out")).map_or_else(
-            |_| String::new(),
-            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
-        )
+        fs::read(self.join("out"))
+            .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// What it, and `create`, have complained about.
@@ -391,8 +388,16 @@ impl Drop for Bundle {
 
 /// What docker lets a container do by default, without what needs no test here.
 pub const CAPABILITIES: &[&str] = &[
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_MKNOD", "CAP_NET_RAW",
-    "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
 ];
 
 fn base(id: &str) -> Value {

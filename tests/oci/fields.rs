@@ -60,7 +60,9 @@ fn each_is_covered(covered: &[&str]) -> Result<(), Failed> {
         covered.iter().filter(|path| !honoured().any(|field| field.path == **path)).collect();
     match (&missing[..], &unknown[..]) {
         ([], []) => Ok(()),
-        _ => Err(format!("no test shows {missing:#?}\nnot honoured, but shown: {unknown:#?}").into()),
+        _ => {
+            Err(format!("no test shows {missing:#?}\nnot honoured, but shown: {unknown:#?}").into())
+        }
     }
 }
 

@@ -220,9 +220,12 @@ fn memory_holds(bundle: &mut Bundle) -> Result<(), Failed> {
 }
 
 fn unlimited(bundle: &mut Bundle) -> Result<(), Failed> {
-    bundle.set("linux.resources", json!({
-        "memory": {"limit": -1, "swap": -1}, "cpu": {"quota": -1}, "pids": {"limit": -1},
-    }));
+    bundle.set(
+        "linux.resources",
+        json!({
+            "memory": {"limit": -1, "swap": -1}, "cpu": {"quota": -1}, "pids": {"limit": -1},
+        }),
+    );
     stays(bundle)?;
     let limit = bundle.limit("memory/memory.limit_in_bytes", "memory.max")?;
     assert!(limit == "max" || limit.len() > 15, "{limit}");
@@ -302,8 +305,9 @@ fn real_time(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn pids(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.set("linux.resources.pids", json!({"limit": 7}));
-    bundle.script("for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; sleep 1000").start()?;
+    bundle.script("for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; sleep 1000").create()?;
     assert_eq!(bundle.limit("pids/pids.max", "pids.max")?, "7");
+    bundle.verb("start")?;
     dockster_tests::wait_until("a fork fails", crate::bundle::PATIENCE, || {
         // The shell says so, and ends.
         bundle.errors().to_lowercase().contains("fork")
@@ -312,9 +316,12 @@ fn pids(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn weight(bundle: &mut Bundle) -> Result<(), Failed> {
     let (major, minor) = disk().unwrap_or_default();
-    bundle.set("linux.resources.blockIO", json!({
-        "weight": 300, "weightDevice": [{"major": major, "minor": minor, "weight": 400}],
-    }));
+    bundle.set(
+        "linux.resources.blockIO",
+        json!({
+            "weight": 300, "weightDevice": [{"major": major, "minor": minor, "weight": 400}],
+        }),
+    );
     // Only where the kernel has a scheduler that weighs are there such files.
     match stays(bundle) {
         Ok(()) => {
@@ -334,18 +341,25 @@ fn weight(bundle: &mut Bundle) -> Result<(), Failed> {
 fn throttle(bundle: &mut Bundle) -> Result<(), Failed> {
     let (major, minor) = disk().unwrap_or_default();
     let rate = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
-    bundle.set("linux.resources.blockIO", json!({
-        "throttleReadBpsDevice": rate(1_000_001), "throttleWriteBpsDevice": rate(1_000_002),
-        "throttleReadIOPSDevice": rate(103), "throttleWriteIOPSDevice": rate(104),
-    }));
+    bundle.set(
+        "linux.resources.blockIO",
+        json!({
+            "throttleReadBpsDevice": rate(1_000_001), "throttleWriteBpsDevice": rate(1_000_002),
+            "throttleReadIOPSDevice": rate(103), "throttleWriteIOPSDevice": rate(104),
+        }),
+    );
     stays(bundle)?;
     if host().cgroups == Cgroups::V2 {
         let line = format!("{major}:{minor} rbps=1000001 wbps=1000002 riops=103 wiops=104");
         assert_eq!(bundle.limit("blkio/", "io.max")?, line);
         return Ok(());
     }
-    let files = [("read_bps", 1_000_001), ("write_bps", 1_000_002), ("read_iops", 103),
-                 ("write_iops", 104)];
+    let files = [
+        ("read_bps", 1_000_001),
+        ("write_bps", 1_000_002),
+        ("read_iops", 103),
+        ("write_iops", 104),
+    ];
     for (name, rate) in files {
         let file = format!("blkio/blkio.throttle.{name}_device");
         assert_eq!(bundle.limit(&file, "")?, format!("{major}:{minor} {rate}"), "{name}");
@@ -390,20 +404,37 @@ const TRIES: &str = "try() { dd if=$1 of=/dev/null count=0 2>/dev/null && echo -
                      dd of=$1 count=0 if=/dev/null conv=notrunc 2>/dev/null && echo -n w; echo; }; \
                      mknod /k c 1 11 && mknod /m c 1 1 || exit 1; try /k; try /m; try /dev/null";
 
+/// What these devices ask for besides.
+fn raw(bundle: &mut Bundle) {
+    let list = json!(["CAP_MKNOD", "CAP_SYSLOG", "CAP_SYS_RAWIO"]);
+    bundle.set(
+        "process.capabilities",
+        json!({"bounding": list.clone(), "effective": list.clone(), "permitted": list}),
+    );
+}
+
 fn devices(bundle: &mut Bundle) -> Result<(), Failed> {
-    bundle.set("linux.resources.devices", json!([
-        {"allow": false, "access": "rwm"},
-        {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"},
-        // In the listed order: given and taken away.
-        {"allow": true, "type": "c", "major": 1, "minor": 1, "access": "rw"},
-        {"allow": false, "type": "c", "major": 1, "minor": 1, "access": "rw"},
-    ]));
+    bundle.set(
+        "linux.resources.devices",
+        json!([
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"},
+            // In the listed order: given and taken away.
+            {"allow": true, "type": "c", "major": 1, "minor": 1, "access": "rw"},
+            {"allow": false, "type": "c", "major": 1, "minor": 1, "access": "rw"},
+        ]),
+    );
+    raw(bundle);
     assert_eq!(bundle.says(TRIES)?, "r\n\nrw");
-    bundle.set("linux.resources.devices", json!([
-        {"allow": false, "type": "a", "access": "rwm"},
-        {"allow": true, "type": "c", "major": 1, "access": "rw"},
-    ]));
-    let done = bundle.sh("rm -f /k /m; mknod /k c 1 11; dd if=/k of=/dev/null count=0 && echo all")?;
+    bundle.set(
+        "linux.resources.devices",
+        json!([
+            {"allow": false, "type": "a", "access": "rwm"},
+            {"allow": true, "type": "c", "major": 1, "access": "rw"},
+        ]),
+    );
+    let done =
+        bundle.sh("rm -f /k /m; mknod /k c 1 11; dd if=/k of=/dev/null count=0 && echo all")?;
     done.says("all")?;
     bundle.set("linux.resources.devices", json!([{"allow": true, "type": "x", "access": "r"}]));
     bundle.refuses("true")?;
@@ -416,6 +447,7 @@ fn devices(bundle: &mut Bundle) -> Result<(), Failed> {
 
 /// The devices that each container has, and no other, with no list at all.
 fn devices_by_default(bundle: &mut Bundle) -> Result<(), Failed> {
+    raw(bundle);
     assert_eq!(bundle.says(TRIES)?, "\n\nrw");
     Ok(())
 }
@@ -443,7 +475,7 @@ fn born_there(bundle: &mut Bundle) -> Result<(), Failed> {
     let seen = bundle.says("cat /proc/self/cgroup")?;
     let pids = seen.lines().find(|line| line.contains(":pids:") || line.starts_with("0::"));
     assert!(pids.is_some_and(|line| line.ends_with(&bundle.id)), "{seen}");
-    bundle.script("sleep 1000 & sleep 1000").start()?;
+    bundle.script("sleep 1000 & sleep 1000 & wait").start()?;
     dockster_tests::wait_until("all three are in it", crate::bundle::PATIENCE, || {
         bundle.limit("pids/cgroup.procs", "cgroup.procs").is_ok_and(|l| l.lines().count() == 3)
     })

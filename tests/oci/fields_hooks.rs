@@ -99,13 +99,19 @@ fn order(bundle: &mut Bundle) -> Result<(), Failed> {
         kinds.iter().map(|kind| format!("{kind} 1\n{kind} 2\n")).collect()
     };
     let created = twice(&HOOKS[..3]);
-    assert_eq!(written(bundle, "log"), created);
+    // runc 1.1.5 runs poststart here already.
+    let is_other = crate::bundle::other().is_some();
+    let text = written(bundle, "log");
+    assert!(text == created || is_other && text.starts_with(&created), "{text}");
     bundle.verb("start")?;
     wait_until("the program runs", PATIENCE, || written(bundle, "log").contains("program"))?;
     // The program and poststart are beside each other.
     let mut rest: Vec<String> =
         written(bundle, "log")[created.len()..].lines().map(str::to_owned).collect();
     rest.retain(|line| line != "program");
+    if is_other {
+        rest.sort_by_key(|line| line.starts_with("poststart"));
+    }
     assert_eq!(rest, ["startContainer 1", "startContainer 2", "poststart 1", "poststart 2"]);
     bundle.oci(["kill", &bundle.id, "KILL"]).success()?;
     bundle.until("stopped")?;
@@ -121,17 +127,20 @@ fn state(bundle: &mut Bundle) -> Result<(), Failed> {
         let to = place(bundle, kind);
         hook(bundle, kind, &format!("cat >{to}/{kind}.json"));
     }
-    bundle.script("sleep 1000").start()?;
+    bundle.ready("true")?;
     let pid = bundle.pid()?;
     bundle.end()?;
     for kind in HOOKS {
         let text = written(bundle, &format!("{kind}.json"));
-        let state: Value = serde_json::from_str(&text).map_err(|e| format!("{kind}: {e}: {text}"))?;
+        let state: Value =
+            serde_json::from_str(&text).map_err(|e| format!("{kind}: {e}: {text}"))?;
         // config.md, "POSIX-platform Hooks", and runtime.md, "Lifecycle".
         let status = match kind {
             "prestart" | "createRuntime" | "createContainer" => &["creating", "created"][..],
             // runc says "created" before the program is started.
             "startContainer" => &["created"],
+            // runc 1.1.5 runs it before.
+            "poststart" if crate::bundle::other().is_some() => &["created", "running"],
             "poststart" => &["running"],
             _ => &["stopped"],
         };
@@ -144,6 +153,7 @@ fn state(bundle: &mut Bundle) -> Result<(), Failed> {
         match kind {
             // As the container numbers it, or as the host does: runc says 1 or 0 or both.
             "startContainer" => {}
+            "createContainer" if state["pid"] == 1 => {}
             "poststop" => assert!(state["pid"].as_i64().unwrap_or(0) == 0, "{text}"),
             _ => assert_eq!(state["pid"], pid, "{kind}"),
         }
@@ -157,17 +167,19 @@ fn args_and_env(bundle: &mut Bundle) -> Result<(), Failed> {
         let script = format!("echo \"$0 $1\" >{to}/{kind}; env | sort >>{to}/{kind}");
         bundle.push(
             &format!("hooks.{kind}"),
-            json!({"path": "/bin/sh", "args": ["own name", "-c", script, "zero", "one two"],
+            json!({"path": "/bin/sh", "args": [if kind == "startContainer" { "sh" } else { "own name" }, "-c", script, "zero", "one two"],
                    "env": ["A=b c", "PATH=/bin:/usr/bin"]}),
         );
     }
-    bundle.start()?;
+    bundle.ready("true")?;
     bundle.end()?;
     for kind in HOOKS {
         let text = written(bundle, kind);
         let lines: Vec<_> = text
             .lines()
-            .filter(|line| !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| line.starts_with(own)))
+            .filter(|line| {
+                !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| line.starts_with(own))
+            })
             .collect();
         assert_eq!(lines, ["zero one two", "A=b c", "PATH=/bin:/usr/bin"], "{kind}");
     }
@@ -201,7 +213,8 @@ fn timeout(bundle: &mut Bundle) -> Result<(), Failed> {
         let took = start.elapsed();
         match kind {
             "poststop" => started?,
-            "poststart" if crate::bundle::other().is_some() => {}
+            // It does not wait for its program to say whether that went well.
+            "poststart" | "startContainer" if crate::bundle::other().is_some() => {}
             "poststart" => started?,
             _ => {
                 let said = started.err().ok_or(format!("{kind} does not stop it"))?;
@@ -237,7 +250,9 @@ fn failing(bundle: &mut Bundle) -> Result<(), Failed> {
         // By the two verbs.
         match bundle.create() {
             Ok(()) if *kind == "startContainer" => {
-                bundle.oci(["start", &bundle.id]).code(1)?;
+                let done = bundle.oci(["start", &bundle.id]).done()?;
+                let is_other = crate::bundle::other().is_some();
+                assert!(is_other || !done.status.success(), "start with a failing {kind}");
                 bundle.oci(["delete", "--force", &bundle.id]).done()?;
             }
             Ok(()) => return Err(format!("create with a failing {kind}").into()),
@@ -276,9 +291,15 @@ fn failing_afterwards(bundle: &mut Bundle) -> Result<(), Failed> {
 fn namespaces(bundle: &mut Bundle) -> Result<(), Failed> {
     for kind in HOOKS {
         let to = place(bundle, kind);
-        hook(bundle, kind, &format!("readlink /proc/self/ns/mnt /proc/self/ns/uts >{to}/{kind}.ns"));
+        hook(
+            bundle,
+            kind,
+            &format!("for k in mnt uts; do readlink /proc/self/ns/$k; done >{to}/{kind}.ns"),
+        );
     }
-    bundle.script("readlink /proc/self/ns/mnt /proc/self/ns/uts >/program.ns; sleep 1000").start()?;
+    bundle
+        .script("for k in mnt uts; do readlink /proc/self/ns/$k; done >/program.ns; sleep 1000")
+        .start()?;
     wait_until("the program has written", PATIENCE, || {
         written(bundle, "program.ns").lines().count() == 2
     })?;
@@ -291,7 +312,11 @@ fn namespaces(bundle: &mut Bundle) -> Result<(), Failed> {
         .collect::<Result<_, _>>()?;
     for kind in HOOKS {
         let inside = ["createContainer", "startContainer"].contains(&kind);
-        assert_eq!(written(bundle, &format!("{kind}.ns")), if inside { &*own } else { &*host }, "{kind}");
+        assert_eq!(
+            written(bundle, &format!("{kind}.ns")),
+            if inside { &*own } else { &*host },
+            "{kind}"
+        );
     }
     Ok(())
 }
@@ -299,9 +324,25 @@ fn namespaces(bundle: &mut Bundle) -> Result<(), Failed> {
 /// createContainer runs before pivot_root with all mounts in place; startContainer after it.
 fn the_root(bundle: &mut Bundle) -> Result<(), Failed> {
     let root = bundle.rootfs().to_string_lossy().into_owned();
-    hook(bundle, "createContainer", &format!("test -e {root}/proc/self/status && test -e {root}/dev/null && echo mounted >{root}/log"));
-    hook(bundle, "createContainer", &format!("mkdir {root}/by-hook && mount -t tmpfs hook {root}/by-hook && echo x >{root}/by-hook/file"));
-    hook(bundle, "startContainer", "test -e /bin/busybox && test ! -e /usr/bin/env && echo inside >>/log");
+    hook(
+        bundle,
+        "createContainer",
+        &format!(
+            "test -e {root}/proc/self/status && test -e {root}/dev/null && echo mounted >{root}/log"
+        ),
+    );
+    hook(
+        bundle,
+        "createContainer",
+        &format!(
+            "mkdir {root}/by-hook && mount -t tmpfs hook {root}/by-hook && echo x >{root}/by-hook/file"
+        ),
+    );
+    hook(
+        bundle,
+        "startContainer",
+        "test -e /bin/busybox && test ! -e /usr/bin/env && echo inside >>/log",
+    );
     // The hooks of podman and NVIDIA mount into the root so.
     assert_eq!(bundle.says("cat /log /by-hook/file")?, "mounted\ninside\nx");
     assert!(!bundle.rootfs().join("by-hook/file").exists());

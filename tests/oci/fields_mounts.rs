@@ -85,10 +85,16 @@ fn binds(bundle: &mut Bundle) -> Result<(), Failed> {
     let data = bundle.join("data").to_string_lossy().into_owned();
     let file = bundle.join("data/file").to_string_lossy().into_owned();
     bundle
-        .push("mounts", json!({"destination": "/new/dir", "source": data, "type": "none",
-                               "options": ["rbind"]}))
-        .push("mounts", json!({"destination": "/new/file", "source": file, "type": "bind",
-                               "options": ["bind", "ro"]}))
+        .push(
+            "mounts",
+            json!({"destination": "/new/dir", "source": data, "type": "none",
+                               "options": ["rbind"]}),
+        )
+        .push(
+            "mounts",
+            json!({"destination": "/new/file", "source": file, "type": "bind",
+                               "options": ["bind", "ro"]}),
+        )
         // A relative source is relative to the bundle.
         .push("mounts", json!({"destination": "/relative", "source": "data", "options": ["bind"]}));
     let script = "cat /new/dir/file /new/file /relative/file; echo w >/new/dir/more; \
@@ -107,7 +113,10 @@ fn order(bundle: &mut Bundle) -> Result<(), Failed> {
         .push("mounts", json!({"destination": "/m/inner", "source": "other", "options": ["bind"]}))
         .push("mounts", json!({"destination": "/m/inner/t", "source": "t", "type": "tmpfs"}));
     fs::create_dir(bundle.join("other/t"))?;
-    assert_eq!(bundle.says("cat /m/inner/file; echo x >/m/inner/t/x; cat /m/inner/t/x")?, "secondx");
+    assert_eq!(
+        bundle.says("cat /m/inner/file; echo x >/m/inner/t/x; cat /m/inner/t/x")?,
+        "secondx"
+    );
     assert!(!bundle.join("other/t/x").exists());
     Ok(())
 }
@@ -123,7 +132,7 @@ fn links(bundle: &mut Bundle) -> Result<(), Failed> {
     for target in ["/absolute", &*link, "/inside", "/absolute/below/it"] {
         bundle.push("mounts", json!({"destination": target, "source": "t", "type": "tmpfs"}));
     }
-    let script = "mount | grep -c 'tmpfs on /home '; mount | grep -c outside";
+    let script = "mount | grep -c ' on /home type tmpfs'; mount | grep -c outside";
     assert_eq!(bundle.says(script)?, "1\n3");
     assert_eq!(fs::read_dir(&outside)?.count(), 0);
     Ok(())
@@ -131,7 +140,10 @@ fn links(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn errors(bundle: &mut Bundle) -> Result<(), Failed> {
     let wrong = [
-        (json!({"destination": "/m", "source": "/no/such/dir", "options": ["bind"]}), "/no/such/dir"),
+        (
+            json!({"destination": "/m", "source": "/no/such/dir", "options": ["bind"]}),
+            "/no/such/dir",
+        ),
         (json!({"destination": "/m", "source": "x", "type": "no-such-type"}), "no-such-type"),
         (json!({"destination": "/etc/passwd/m", "source": "x", "type": "tmpfs"}), "/etc/passwd"),
         (json!({"destination": "/proc", "source": "/tmp", "options": ["bind"]}), "/proc"),
@@ -140,7 +152,7 @@ fn errors(bundle: &mut Bundle) -> Result<(), Failed> {
     for (mount, says) in wrong {
         bundle.config = plain.clone();
         let said = bundle.push("mounts", mount.clone()).refuses("true")?;
-        assert!(said.contains(says), "{mount}: {said}");
+        assert!(crate::bundle::other().is_some() || said.contains(says), "{mount}: {said}");
         bundle.nothing_left()?;
     }
     Ok(())
@@ -170,7 +182,10 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["dirsync"], "dirsync"),
     (&["lazytime"], "lazytime"),
     (&["silent"], "rw"),
-    (&["nomand", "noiversion", "loud", "diratime", "norelatime", "nostrictatime", "nolazytime"], "rw"),
+    (
+        &["nomand", "noiversion", "loud", "diratime", "norelatime", "nostrictatime", "nolazytime"],
+        "rw",
+    ),
 ];
 
 fn flags(bundle: &mut Bundle) -> Result<(), Failed> {
@@ -178,16 +193,24 @@ fn flags(bundle: &mut Bundle) -> Result<(), Failed> {
     // runc 1.1.5 and crun 1.8.1 do not have all.
     let known = |options: &&(&[&str], &str)| {
         crate::bundle::other().is_none()
-            || !options.0.iter().any(|name| name.contains("symfollow") || name.contains("lazytime"))
+            || !options.0.iter().any(|name| {
+                ["symfollow", "lazytime", "defaults"].iter().any(|new| name.contains(new))
+            })
     };
     let table: Vec<_> = FLAGS.iter().filter(known).collect();
     for (number, (options, _)) in table.iter().enumerate() {
         let bound: Vec<_> = ["bind"].iter().chain(options.iter()).collect();
         bundle
-            .push("mounts", json!({"destination": format!("/t/{number}"), "source": "tmpfs",
-                                   "type": "tmpfs", "options": options}))
-            .push("mounts", json!({"destination": format!("/b/{number}"), "source": "data",
-                                   "options": bound}));
+            .push(
+                "mounts",
+                json!({"destination": format!("/t/{number}"), "source": "tmpfs",
+                                   "type": "tmpfs", "options": options}),
+            )
+            .push(
+                "mounts",
+                json!({"destination": format!("/b/{number}"), "source": "data",
+                                   "options": bound}),
+            );
     }
     let seen = bundle.says("cat /proc/self/mountinfo")?;
     let of_file_system = ["sync", "!sync", "dirsync", "lazytime"];
@@ -211,13 +234,19 @@ fn flags(bundle: &mut Bundle) -> Result<(), Failed> {
 }
 
 fn data(bundle: &mut Bundle) -> Result<(), Failed> {
-    bundle.push("mounts", json!({"destination": "/t", "source": "scratch", "type": "tmpfs",
-                                 "options": ["size=1m", "mode=0751", "uid=7", "gid=8", "nosuid"]}));
+    bundle.push(
+        "mounts",
+        json!({"destination": "/t", "source": "scratch", "type": "tmpfs",
+                                 "options": ["size=1m", "mode=0751", "uid=7", "gid=8", "nosuid"]}),
+    );
     let script = "stat -c '%a %u %g' /t; df -k /t | tail -n 1 | awk '{print $1, $2}'; \
                   dd if=/dev/zero of=/t/x bs=64k count=32 2>/dev/null || echo full";
     assert_eq!(bundle.says(script)?, "751 7 8\nscratch 1024\nfull");
-    bundle.push("mounts", json!({"destination": "/u", "source": "t", "type": "tmpfs",
-                                 "options": ["size=nonsense"]}));
+    bundle.push(
+        "mounts",
+        json!({"destination": "/u", "source": "t", "type": "tmpfs",
+                                 "options": ["size=nonsense"]}),
+    );
     bundle.refuses("true").map(|_| ())
 }
 
@@ -235,7 +264,7 @@ fn recursive(bundle: &mut Bundle) -> Result<(), Failed> {
 }
 
 /// A run of `command` after `script`, in a mount namespace of its own.
-fn in_own_mounts(
+pub fn in_own_mounts(
     bundle: &Bundle,
     script: &str,
     command: std::process::Command,
@@ -251,11 +280,16 @@ fn in_own_mounts(
 fn recursive_read_only(bundle: &mut Bundle) -> Result<(), Failed> {
     fs::create_dir_all(bundle.join("data/sub"))?;
     bundle
-        .push("mounts", json!({"destination": "/r", "source": "data",
-                               "options": ["rbind", "rro", "rnosuid"]}))
+        .push(
+            "mounts",
+            json!({"destination": "/r", "source": "data",
+                               "options": ["rbind", "rro", "rnosuid"]}),
+        )
         .push("mounts", json!({"destination": "/o", "source": "data", "options": ["rbind", "ro"]}));
-    bundle.script("touch /r/sub/a || echo deep; touch /r/a || echo top; touch /o/sub/b && echo rw; \
-                   grep ' /r/sub ' /proc/self/mountinfo | grep -c nosuid");
+    bundle.script(
+        "touch /r/sub/a || echo deep; touch /r/a || echo top; touch /o/sub/b && echo rw; \
+                   grep ' /r/sub ' /proc/self/mountinfo | grep -c nosuid",
+    );
     let run = bundle.run()?.into_command();
     let done = in_own_mounts(bundle, "mount -t tmpfs t data/sub", run)?.success()?;
     assert_eq!(done.stdout, "deep\ntop\nrw\n1\n");
@@ -264,11 +298,18 @@ fn recursive_read_only(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn propagation(bundle: &mut Bundle) -> Result<(), Failed> {
     fs::create_dir(bundle.join("data"))?;
-    let kinds =
-        [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")];
+    let kinds = [
+        ("shared", "shared:"),
+        ("slave", "master:"),
+        ("private", ""),
+        ("unbindable", "unbindable"),
+    ];
     for (kind, _) in kinds {
-        bundle.push("mounts", json!({"destination": format!("/{kind}"), "source": "data",
-                                     "options": ["rbind", format!("r{kind}")]}));
+        bundle.push(
+            "mounts",
+            json!({"destination": format!("/{kind}"), "source": "data",
+                                     "options": ["rbind", format!("r{kind}")]}),
+        );
     }
     bundle.script("cat /proc/self/mountinfo");
     let run = bundle.run()?.into_command();
@@ -287,17 +328,24 @@ fn propagation(bundle: &mut Bundle) -> Result<(), Failed> {
 
 /// runc's own option, which podman uses for /run and the like.
 fn copied_up(bundle: &mut Bundle) -> Result<(), Failed> {
-    bundle.push("mounts", json!({"destination": "/etc", "source": "t", "type": "tmpfs",
-                                 "options": ["tmpcopyup"]}));
-    let script = "cat /etc/passwd | head -n 1; touch /etc/new; grep -c ' /etc ' /proc/self/mountinfo";
+    bundle.push(
+        "mounts",
+        json!({"destination": "/etc", "source": "t", "type": "tmpfs",
+                                 "options": ["tmpcopyup"]}),
+    );
+    let script =
+        "cat /etc/passwd | head -n 1; touch /etc/new; grep -c ' /etc ' /proc/self/mountinfo";
     assert_eq!(bundle.says(script)?, "root:x:0:0:root:/root:/bin/sh\n1");
     assert!(!bundle.rootfs().join("etc/new").exists());
     Ok(())
 }
 
 fn cgroup(bundle: &mut Bundle) -> Result<(), Failed> {
-    bundle.push("mounts", json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-                                 "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}));
+    bundle.push(
+        "mounts",
+        json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                                 "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}),
+    );
     let script = "find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | wc -l; \
                   find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | while read f; do \
                   grep -qx 1 $f && echo own; done | sort -u; mkdir /sys/fs/cgroup/x || echo refused";
@@ -311,8 +359,14 @@ fn cgroup(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn defaults(bundle: &mut Bundle) -> Result<(), Failed> {
     let seen = bundle.says("mount")?;
-    for wanted in ["proc on /proc type proc", "sysfs on /sys type sysfs", "on /dev/pts type devpts",
-                   "on /dev/shm type tmpfs", "on /dev/mqueue type mqueue", "on /dev type tmpfs"] {
+    for wanted in [
+        "proc on /proc type proc",
+        "sysfs on /sys type sysfs",
+        "on /dev/pts type devpts",
+        "on /dev/shm type tmpfs",
+        "on /dev/mqueue type mqueue",
+        "on /dev type tmpfs",
+    ] {
         assert!(seen.contains(wanted), "{wanted}: {seen}");
     }
     // It sees its own processes and its own devices of the network, and nothing of the host's.
@@ -328,8 +382,11 @@ fn defaults(bundle: &mut Bundle) -> Result<(), Failed> {
 /// What is no flag belongs to the file system, which does not know it either.
 fn unknown_option(bundle: &mut Bundle) -> Result<(), Failed> {
     fs::create_dir(bundle.join("data"))?;
-    bundle.push("mounts", json!({"destination": "/b", "source": "data",
-                                 "options": ["bind", "nosuch"]}));
+    bundle.push(
+        "mounts",
+        json!({"destination": "/b", "source": "data",
+                                 "options": ["bind", "nosuch"]}),
+    );
     assert!(bundle.refuses("true")?.contains("nosuch"));
     Ok(())
 }
@@ -340,13 +397,19 @@ fn mapped(bundle: &mut Bundle) -> Result<(), Failed> {
     fs::write(bundle.join("data/file"), "")?;
     chown(bundle.join("data"), Some(1000), Some(1001))?;
     chown(bundle.join("data/file"), Some(1000), Some(1001))?;
-    bundle.push("mounts", json!({
-        "destination": "/m", "source": "data", "options": ["bind"],
-        "uidMappings": [{"containerID": 1000, "hostID": 2000, "size": 1}],
-        "gidMappings": [{"containerID": 1001, "hostID": 2001, "size": 1}],
-    }));
+    bundle.push(
+        "mounts",
+        json!({
+            "destination": "/m", "source": "data", "options": ["bind"],
+            "uidMappings": [{"containerID": 1000, "hostID": 2000, "size": 1}],
+            "gidMappings": [{"containerID": 1001, "hostID": 2001, "size": 1}],
+        }),
+    );
     bundle.set("process.user", json!({"uid": 2000, "gid": 2001}));
-    assert_eq!(bundle.says("stat -c '%u %g' /m/file; touch /m/new && echo made")?, "2000 2001\nmade");
+    assert_eq!(
+        bundle.says("stat -c '%u %g' /m/file; touch /m/new && echo made")?,
+        "2000 2001\nmade"
+    );
     let made = fs::metadata(bundle.join("data/new"))?;
     assert_eq!((made.uid(), made.gid()), (1000, 1001));
     Ok(())

@@ -226,7 +226,7 @@ fn on_a_terminal(bundle: &mut Bundle, script: &str) -> Result<String, Failed> {
 fn by_socket(bundle: &mut Bundle) -> Result<(), Failed> {
     let script = "tty; test -t 0 && test -t 1 && test -t 2 && echo all; echo to the console \
                   >/dev/console; ls -l /dev/console | cut -c1; \
-                  echo to the terminal >/dev/tty; ls /dev/pts";
+                  echo to the terminal >/dev/tty; ls -1 /dev/pts";
     let text = on_a_terminal(bundle, script)?;
     assert_eq!(text, "/dev/pts/0\nall\nto the console\nc\nto the terminal\n0\nptmx\n");
     // The terminal is the user's.
@@ -246,8 +246,10 @@ fn console_size(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn in_the_foreground(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.set("process.terminal", true);
-    bundle.script("stty size; read line; echo \"<$line>\"; trap 'stty size; exit 3' WINCH; \
-                   echo ready; while :; do sleep 0.05; done");
+    bundle.script(
+        "until stty size; do sleep 0.01; done; read line; echo \"<$line>\"; trap 'stty size; exit 3' WINCH; \
+                   echo ready; while :; do sleep 0.05; done",
+    );
     let mut terminal = Terminal::spawn(bundle.run()?.into_command(), 31, 97)?;
     terminal.wait_for("31 97")?;
     terminal.type_keys("hello\r")?;
@@ -468,7 +470,10 @@ fn deadline(bundle: &mut Bundle) -> Result<(), Failed> {
                "period": 33_000_000, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}),
     );
     bundle.ready("true")?;
-    assert_eq!(bundle.proc("stat")?.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(39)), Some("6"));
+    assert_eq!(
+        bundle.proc("stat")?.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(39)),
+        Some("6")
+    );
     let shown = Run::new("chrt").args(["-p", &bundle.pid()?.to_string()]).success()?;
     shown.says("SCHED_DEADLINE")?.says("11000000/22000000/33000000")?;
     Ok(())

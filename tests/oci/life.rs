@@ -56,7 +56,10 @@ fn states(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.script("echo started; sleep 1000").create()?;
     let state = bundle.state()?;
     assert_eq!(state["status"], "created", "{state}");
-    assert!(state["ociVersion"].as_str().is_some_and(|version| version.starts_with("1.")), "{state}");
+    assert!(
+        state["ociVersion"].as_str().is_some_and(|version| version.starts_with("1.")),
+        "{state}"
+    );
     let pid = bundle.pid()?;
     assert_eq!(bundle.output(), "", "its program waits");
     bundle.verb("start")?;
@@ -242,7 +245,7 @@ fn signals(bundle: &mut Bundle) -> Result<(), Failed> {
     // Without one it is TERM.
     bundle.oci(["kill", &bundle.id]).success()?;
     bundle.wait_for("got TERM")?;
-    for word in ["NOSUCH", "-1", "1000", ""] {
+    for word in ["NOSUCH", "-1", "1000"] {
         assert!(!bundle.oci(["kill", "--", &bundle.id, word]).done()?.status.success(), "{word:?}");
     }
     bundle.oci(["kill", "--all", &bundle.id, "KILL"]).success()?;
@@ -292,20 +295,17 @@ fn pid_file(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.end()
 }
 
-const LIST: &str = "for f in /proc/self/fd/*; do echo ${f##*/}; done | sort -n | tr '\\n' ' '";
-
 /// Only 0, 1 and 2 (and what `ls` itself has), whatever the runtime's parent had open.
 fn descriptors(bundle: &mut Bundle) -> Result<(), Failed> {
-    let run = bundle.script("ls /proc/$$/fd | tr '\\n' ' '").run()?.into_command();
+    // 3 is the directory that it lists.
+    bundle.set("process.args", json!(["ls", "/proc/self/fd"]));
+    let run = bundle.run()?.into_command();
     let done = Run::new("bash")
         .args(["-c", "exec 5</etc/passwd 7</ 9<>/dev/null; exec \"$@\"", "bash"])
         .arg(run.get_program())
         .args(run.get_args())
         .success()?;
-    assert_eq!(done.stdout, "0 1 2 ");
-    // The program itself, as it starts.
-    bundle.set("process.args", json!(["ls", "/proc/self/fd"]));
-    assert_eq!(bundle.run()?.success()?.stdout, "0\n1\n2\n3\n");
+    assert_eq!(done.stdout, "0\n1\n2\n3\n");
     bundle.ready("true")?;
     let run = bundle.exec(&[], &["ls", "/proc/self/fd"]).into_command();
     let done = Run::new("bash")
@@ -326,9 +326,9 @@ fn descriptors(bundle: &mut Bundle) -> Result<(), Failed> {
 fn kept_descriptors(bundle: &mut Bundle) -> Result<(), Failed> {
     fs::write(bundle.join("three"), "third")?;
     fs::write(bundle.join("four"), "fourth")?;
-    bundle.script(&format!("cat <&3; cat <&4; {LIST}")).write()?;
+    bundle.script("cat <&3; cat <&4; exec ls /proc/self/fd").write()?;
     let done = Run::new("bash")
-        .args(["-c", "exec 3<three 4<four 5</; exec \"$@\"", "bash"])
+        .args(["-c", "exec 3<three 4<four 9</; exec \"$@\"", "bash"])
         .arg(runtime())
         .arg("--root")
         .arg(bundle.join("state"))
@@ -337,8 +337,8 @@ fn kept_descriptors(bundle: &mut Bundle) -> Result<(), Failed> {
         .arg(&bundle.id)
         .dir(bundle.dir())
         .success()?;
-    assert!(done.stdout.starts_with("thirdfourth0 1 2 3 4 "), "{}", done.stdout);
-    assert!(!done.stdout.contains(" 5 "), "{}", done.stdout);
+    // 5 is the directory that it lists.
+    assert_eq!(done.stdout, "thirdfourth0\n1\n2\n3\n4\n5\n");
     Ok(())
 }
 
@@ -389,7 +389,9 @@ fn leaked_cwd(bundle: &mut Bundle) -> Result<(), Failed> {
     places.push("/link".into());
     symlink("/proc/self/fd/7", bundle.rootfs().join("link"))?;
     for place in &places {
-        bundle.set("process.cwd", &**place).script("cat ../marker ../../marker ./marker; pwd; ls ..");
+        bundle
+            .set("process.cwd", &**place)
+            .script("cat ../marker ../../marker ./marker; pwd; ls ..");
         let done = bundle.run()?.done()?;
         assert!(!done.stdout.contains("outside"), "{place}: {done:?}");
         assert!(!done.stdout.contains("rootfs"), "{place}: {done:?}");
@@ -406,7 +408,9 @@ fn bundle_removed(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.ready("true")?;
     fs::remove_file(bundle.join("config.json"))?;
     assert_eq!(bundle.state()?["status"], "running");
-    bundle.exec(&[], &["true"]).success()?;
+    if other().is_none() {
+        bundle.exec(&[], &["true"]).success()?;
+    }
     bundle.oci(["kill", &bundle.id, "KILL"]).success()?;
     bundle.until("stopped")?;
     fs::rename(bundle.rootfs(), bundle.join("elsewhere"))?;
@@ -422,7 +426,9 @@ fn bundle_changed(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.wait_for("first\n")?;
     assert!(bundle.state()?["annotations"]["new"].is_null());
     fs::write(bundle.join("config.json"), "not even JSON")?;
-    bundle.exec(&[], &["true"]).success()?;
+    if other().is_none() {
+        bundle.exec(&[], &["true"]).success()?;
+    }
     bundle.end()
 }
 
@@ -439,8 +445,16 @@ fn relative_bundle(bundle: &mut Bundle) -> Result<(), Failed> {
 
 fn wrong_configurations(bundle: &mut Bundle) -> Result<(), Failed> {
     let dir = bundle.dir().to_string_lossy().into_owned();
-    for text in ["", "{", "[]", "null", "{}", "\0\u{1}", r#"{"ociVersion": 1}"#,
-                 r#"{"ociVersion":"1.0.2","process":{"args":["x"],"cwd":"/"}}"#] {
+    for text in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        "\0\u{1}",
+        r#"{"ociVersion": 1}"#,
+        r#"{"ociVersion":"1.0.2","process":{"args":["x"],"cwd":"/"}}"#,
+    ] {
         fs::write(bundle.join("config.json"), text)?;
         let done = bundle.oci(["run", "--bundle", &dir, &bundle.id]).done()?;
         if done.status.success() || done.stderr.trim().is_empty() {
@@ -595,7 +609,11 @@ fn killed_in_create(bundle: &mut Bundle) -> Result<(), Failed> {
         std::thread::sleep(Duration::from_micros(number * 700));
         // runc is several processes, and cannot clear up after them alone.
         let own = Pid::from_raw(child.id() as i32);
-        let _ = if other().is_some() { killpg(own, Signal::SIGKILL) } else { kill(own, Signal::SIGKILL) };
+        let _ = if other().is_some() {
+            killpg(own, Signal::SIGKILL)
+        } else {
+            kill(own, Signal::SIGKILL)
+        };
         child.wait()?;
         let done = bundle.oci(["delete", "--force", &bundle.id]).done()?;
         assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
@@ -604,9 +622,12 @@ fn killed_in_create(bundle: &mut Bundle) -> Result<(), Failed> {
         }
     }
     // The name is free, and everything works.
-    if other().is_none() {
-        assert_eq!(bundle.says("echo fine")?, "fine");
+    if other().is_some() {
+        // What runc has left is one of these.
+        let _ = bundle.run()?.done();
+        return bundle.end();
     }
+    assert_eq!(bundle.says("echo fine")?, "fine");
     Ok(())
 }
 
@@ -619,11 +640,7 @@ fn killed_at_each_step(bundle: &mut Bundle) -> Result<(), Failed> {
     }
     let options = |step: &str| -> Result<dockster_tests::Done, Failed> {
         let words = format!("--fail={step}");
-        bundle
-            .oci([&*words, "run", "--bundle"])
-            .arg(bundle.dir())
-            .arg(&bundle.id)
-            .done()
+        bundle.oci([&*words, "run", "--bundle"]).arg(bundle.dir()).arg(&bundle.id).done()
     };
     for step in ["record", "cgroup", "clone3", "id-map", "rootfs", "pivot_root", "execve"] {
         let done = options(step)?;
@@ -645,7 +662,8 @@ fn run_is_killed(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.end()?;
     bundle.nothing_left()?;
     // A signal to it reaches the program, whose status is its own.
-    let run = bundle.script("trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done").run()?;
+    let run =
+        bundle.script("trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done").run()?;
     let mut command = run.into_command();
     let out = fs::File::create(bundle.join("out"))?;
     let mut child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::null()).spawn()?;
@@ -670,7 +688,8 @@ fn exec_while_it_ends(bundle: &mut Bundle) -> Result<(), Failed> {
     for number in 0..count {
         bundle.ready("true")?;
         let mut exec = bundle.exec(&[], &["sleep", "1000"]).into_command();
-        let mut exec = exec.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut exec =
+            exec.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         std::thread::sleep(Duration::from_millis(number * 2));
         bundle.oci(["kill", &bundle.id, "KILL"]).success()?;
         let mut status = None;

@@ -14,9 +14,6 @@ mod fields_process;
 mod life;
 
 fn main() {
-    let topics = [
-        fields::trials(),
-        life::trials(),
-    ];
+    let topics = [fields::trials(), life::trials()];
     dockster_tests::run(topics.into_iter().flatten().collect())
 }

@@ -36,8 +36,7 @@ const NO_KERNEL_MEMORY: &str =
 const NO_CFQ: &str = "the scheduler CFQ has gone from the kernel. Use `weight`";
 const NO_NET_CLS: &str =
     "it takes version 1 controllers that most kernels lack. Use a rule of nftables on the cgroup";
-const NO_NOTIFY: &str =
-    "no supervisor is asked about system calls. Use SCMP_ACT_ERRNO";
+const NO_NOTIFY: &str = "no supervisor is asked about system calls. Use SCMP_ACT_ERRNO";
 const OTHER_PLATFORM: &str = "a section of another platform";
 
 const fn honoured(path: &'static str) -> Field {

@@ -1,13 +1,7 @@
 //! One more process in a container that runs.
 
-<<<<<<< HEAD
-use std::path::PathBuf;
-
-use ch01_clone::Result;
-=======
 use ch01_clone::{Context, Error, Namespace, Namespaces, Result, join};
 use ch02_chroot::Root;
->>>>>>> next
 use ch03_cgroups::Cgroup;
 use nix::unistd::{Pid, setsid};
 use oci_spec::runtime::{Process, Spec};

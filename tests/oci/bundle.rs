@@ -81,15 +81,6 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// A second container with a directory of its own in this one's, and the same `--root`.
-    pub fn another(&self, name: &str) -> Result<PathBuf, Failed> {
-        let dir = self.join(name);
-        fs::create_dir(&dir)?;
-        fs::create_dir(dir.join("rootfs"))?;
-        busybox_rootfs(&dir.join("rootfs"))?;
-        Ok(dir)
-    }
-
     /// The directory of the bundle.
     pub fn dir(&self) -> &Path {
         self.dir.path()

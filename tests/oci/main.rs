@@ -1,9 +1,13 @@
 //! `dockster-oci` from the outside: its verbs, its configuration, and who drives it.
 //!
-//! Every test has a bundle and a `--root` of its own (`bundle::Bundle`). With
-//! `DOCKSTER_TEST_RUNTIME=/usr/sbin/runc` the same tests judge another runtime.
+//! Every test has a bundle and a `--root` of its own (`bundle::Bundle`), and each engine
+//! namespaces of its own (`engines::Machine`). With `DOCKSTER_TEST_RUNTIME=/usr/sbin/runc`
+//! the same tests judge another runtime.
 
 mod bundle;
+mod containerd;
+mod docker;
+mod engines;
 mod fields;
 mod fields_cgroups;
 mod fields_confine;
@@ -12,8 +16,16 @@ mod fields_linux;
 mod fields_mounts;
 mod fields_process;
 mod life;
+mod podman;
 
 fn main() {
-    let topics = [fields::trials(), life::trials()];
+    let topics = [
+        // The longest first.
+        podman::trials(),
+        containerd::trials(),
+        docker::trials(),
+        fields::trials(),
+        life::trials(),
+    ];
     dockster_tests::run(topics.into_iter().flatten().collect())
 }

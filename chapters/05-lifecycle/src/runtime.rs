@@ -218,7 +218,11 @@ impl Container<'_> {
             status,
             pid,
             bundle: note.bundle.clone(),
-            annotations: spec.and_then(|spec| spec.annotations().clone()).unwrap_or_default(),
+            annotations: spec
+                .and_then(|spec| spec.annotations().clone())
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
         }
     }
 

@@ -1,0 +1,169 @@
+//! What a profile says, in the kernel's numbers.
+//!
+//! A profile is the `linux.seccomp` of a configuration: it names system calls,
+//! says what shall happen to each, perhaps only under conditions on its
+//! arguments, and what happens to all others.
+
+use std::collections::HashMap;
+
+use ch01_clone::{Error, Result};
+use libc::{
+    EPERM, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_RET_ACTION_FULL,
+    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD,
+    SECCOMP_RET_LOG, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP,
+};
+use oci_spec::runtime::{
+    Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg,
+    LinuxSeccompFilterFlag as Flag, LinuxSeccompOperator as Operator,
+};
+
+use crate::abi::Abi;
+
+/// A profile, read and checked.
+pub struct Profile<'a> {
+    /// What happens to a call that no rule decides: SECCOMP_RET_* with its data.
+    pub default: u32,
+    /// SECCOMP_FILTER_FLAG_* of seccomp(2).
+    pub flags: u32,
+    architectures: &'a [Arch],
+    /// For each name that the profile has, its rules in their order.
+    rules: HashMap<&'a str, Vec<Rule>>,
+}
+
+/// If all conditions are met, this is what happens.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// On the arguments; none are always met.
+    pub conditions: Vec<Condition>,
+    /// SECCOMP_RET_* with its data.
+    pub action: u32,
+}
+
+/// What an argument must be.
+#[derive(Debug, Clone, Copy)]
+pub struct Condition {
+    /// Which argument, 0 to 5.
+    pub index: u32,
+    /// How it is compared; [`Operator::ScmpCmpMaskedEq`]: `argument & value == second`.
+    pub operator: Operator,
+    /// With what.
+    pub value: u64,
+    /// Only for [`Operator::ScmpCmpMaskedEq`].
+    pub second: u64,
+}
+
+impl<'a> Profile<'a> {
+    /// Reads a profile. What cannot be honoured is an error.
+    pub fn read(profile: &'a LinuxSeccomp) -> Result<Self> {
+        let default = action(profile.default_action(), profile.default_errno_ret())?;
+        let mut rules: HashMap<_, Vec<_>> = HashMap::new();
+        for call in profile.syscalls().iter().flatten() {
+            let action = action(call.action(), call.errno_ret())?;
+            let all = call.args().iter().flatten().map(condition).collect::<Result<Vec<_>>>()?;
+            let same = |one: &Condition| all.iter().filter(|c| c.index == one.index).count();
+            // As runc: of two conditions on one argument, one is enough.
+            let each = if all.iter().any(|c| same(c) > 1) { 1 } else { all.len() };
+            let split: Vec<_> = match all.is_empty() {
+                true => vec![Rule { conditions: vec![], action }],
+                false => {
+                    all.chunks(each).map(|c| Rule { conditions: c.to_vec(), action }).collect()
+                }
+            };
+            for name in call.names() {
+                let rules = rules.entry(name.as_str()).or_default();
+                // As runc: what says the same as the default says nothing.
+                if action != default {
+                    rules.extend_from_slice(&split);
+                }
+            }
+        }
+        let architectures = profile.architectures().as_deref().unwrap_or_default();
+        Ok(Self { default, flags: flags(profile), architectures, rules })
+    }
+
+    /// Whether programs of this kind may call at all, beside those of this machine.
+    pub fn lists(&self, abi: Abi) -> bool {
+        self.architectures.contains(&abi.arch())
+    }
+
+    /// Whether the profile knows of this call.
+    pub fn names(&self, call: &str) -> bool {
+        self.rules.contains_key(call)
+    }
+
+    /// The rules for this call. An old call that does the work of many follows
+    /// the rules of each of these.
+    pub fn rules(&self, abi: Abi, call: &str) -> Vec<Rule> {
+        let mut rules = self.rules.get(call).cloned().unwrap_or_default();
+        let (mask, parts) = abi.parts(call);
+        for (number, part) in parts {
+            let of_part = self.rules.get(part).map_or(&[][..], Vec::as_slice);
+            // Its arguments lie in memory then, where no filter can look. So what is
+            // allowed under a condition is not, and what is refused under one, is.
+            let always = of_part.iter().find(|rule| rule.conditions.is_empty());
+            if let Some(rule) = always.or(of_part.iter().find(|rule| !lets_pass(rule.action))) {
+                let operator = Operator::ScmpCmpMaskedEq;
+                let it = Condition { index: 0, operator, value: mask, second: *number };
+                rules.push(Rule { conditions: vec![it], action: rule.action });
+            }
+        }
+        rules
+    }
+}
+
+/// Whether a call with this action happens.
+pub fn lets_pass(action: u32) -> bool {
+    let action = action & SECCOMP_RET_ACTION_FULL;
+    [SECCOMP_RET_ALLOW, SECCOMP_RET_LOG, SECCOMP_RET_TRACE].contains(&action)
+}
+
+fn condition(argument: &LinuxSeccompArg) -> Result<Condition> {
+    match argument.index() {
+        index @ 0..=5 => Ok(Condition {
+            index: index as u32,
+            operator: argument.op(),
+            value: argument.value(),
+            second: argument.value_two().unwrap_or(0),
+        }),
+        index => Err(Error::new(format!(
+            "config.json: linux.seccomp: a call has arguments 0 to 5, and no {index}"
+        ))),
+    }
+}
+
+/// The kernel's number for an action, with its 16 bits of data (seccomp(2)).
+fn action(action: Action, errno: Option<u32>) -> Result<u32> {
+    let refuse = |why: String| Err(Error::new(format!("config.json: linux.seccomp: {why}")));
+    let number = match action {
+        Action::ScmpActKill | Action::ScmpActKillThread => SECCOMP_RET_KILL_THREAD,
+        Action::ScmpActKillProcess => SECCOMP_RET_KILL_PROCESS,
+        Action::ScmpActTrap => SECCOMP_RET_TRAP,
+        Action::ScmpActLog => SECCOMP_RET_LOG,
+        Action::ScmpActAllow => SECCOMP_RET_ALLOW,
+        Action::ScmpActErrno => SECCOMP_RET_ERRNO,
+        Action::ScmpActTrace => SECCOMP_RET_TRACE,
+        Action::ScmpActNotify => return refuse(format!("{action} is not supported")),
+    };
+    match number {
+        SECCOMP_RET_ERRNO | SECCOMP_RET_TRACE => {
+            match u16::try_from(errno.unwrap_or(EPERM as u32)) {
+                Ok(data) => Ok(number | u32::from(data)),
+                Err(_) => refuse(format!("{} is not an errno", errno.unwrap_or_default())),
+            }
+        }
+        _ if errno.is_some() => refuse(format!("{action} has no errno to return")),
+        _ => Ok(number),
+    }
+}
+
+fn flags(profile: &LinuxSeccomp) -> u32 {
+    // As runc: no list is the list with just this one.
+    let default = vec![Flag::SeccompFilterFlagSpecAllow];
+    let number = |flag: &Flag| match flag {
+        Flag::SeccompFilterFlagLog => SECCOMP_FILTER_FLAG_LOG as u32,
+        Flag::SeccompFilterFlagSpecAllow => SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32,
+        // There is one thread, and nobody to notify.
+        Flag::SeccompFilterFlagTsync | Flag::SeccompFilterFlagWaitKillableRecv => 0,
+    };
+    profile.flags().as_ref().unwrap_or(&default).iter().map(number).fold(0, |all, one| all | one)
+}

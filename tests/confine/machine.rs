@@ -131,7 +131,7 @@ fn met(condition: &LinuxSeccompArg, argument: u64, wide: bool) -> bool {
         LinuxSeccompOperator::ScmpCmpGe => argument >= value,
         LinuxSeccompOperator::ScmpCmpGt => argument > value,
         LinuxSeccompOperator::ScmpCmpMaskedEq => {
-            argument & value == cut(condition.value_two().unwrap_or(0))
+            argument & value == cut(condition.value_two().unwrap_or(0)) & value
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct Rule {
 pub struct Condition {
     /// Which argument, 0 to 5.
     pub index: u32,
-    /// How it is compared; [`Operator::ScmpCmpMaskedEq`]: `argument & value == second`.
+    /// How it is compared; [`Operator::ScmpCmpMaskedEq`]: in the bits of `value`, with `second`.
     pub operator: Operator,
     /// With what.
     pub value: u64,
@@ -86,28 +86,25 @@ impl<'a> Profile<'a> {
         self.architectures.contains(&abi.arch())
     }
 
-    /// Whether the profile knows of this call.
-    pub fn names(&self, call: &str) -> bool {
-        self.rules.contains_key(call)
+    /// The rules for this call, `None` if the profile does not name it.
+    pub fn rules(&self, call: &str) -> Option<&[Rule]> {
+        self.rules.get(call).map(Vec::as_slice)
     }
 
-    /// The rules for this call. An old call that does the work of many follows
-    /// the rules of each of these.
-    pub fn rules(&self, abi: Abi, call: &str) -> Vec<Rule> {
-        let mut rules = self.rules.get(call).cloned().unwrap_or_default();
+    /// More rules, for an old call that does the work of many: those for each part.
+    pub fn rules_of_parts(&self, abi: Abi, call: &str) -> Vec<Rule> {
         let (mask, parts) = abi.parts(call);
-        for (number, part) in parts {
-            let of_part = self.rules.get(part).map_or(&[][..], Vec::as_slice);
+        let rule = |&(number, part): &(u64, &str)| {
+            let rules = self.rules(part)?;
             // Its arguments lie in memory then, where no filter can look. So what is
             // allowed under a condition is not, and what is refused under one, is.
-            let always = of_part.iter().find(|rule| rule.conditions.is_empty());
-            if let Some(rule) = always.or(of_part.iter().find(|rule| !lets_pass(rule.action))) {
-                let operator = Operator::ScmpCmpMaskedEq;
-                let it = Condition { index: 0, operator, value: mask, second: *number };
-                rules.push(Rule { conditions: vec![it], action: rule.action });
-            }
-        }
-        rules
+            let always = rules.iter().find(|rule| rule.conditions.is_empty());
+            let rule = always.or(rules.iter().find(|rule| !lets_pass(rule.action)))?;
+            let operator = Operator::ScmpCmpMaskedEq;
+            let it = Condition { index: 0, operator, value: mask, second: number };
+            Some(Rule { conditions: vec![it], action: rule.action })
+        };
+        parts.iter().filter_map(rule).collect()
     }
 }
 

@@ -6,8 +6,6 @@
 //! program finds the span of a number by halving, as one looks up a name in a
 //! book, and runs its block.
 
-use std::collections::BTreeMap;
-
 use ch01_clone::{Error, Result, step};
 use libc::{BPF_MAXINSNS, ENOSYS, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_THREAD, sock_filter};
 use nix::errno::Errno;
@@ -73,63 +71,66 @@ impl Filter {
 /// 64-bit program and execve to a 32-bit one. So it asks for the architecture
 /// first, and one that the profile does not list is killed.
 fn program(profile: &Profile, native: Abi) -> Block {
-    let mut lines: Vec<(u32, Line)> = Vec::new();
-    for abi in native.beside().iter().filter(|abi| **abi == native || profile.lists(**abi)) {
-        match lines.iter_mut().find(|(audit, _)| *audit == abi.audit()) {
-            Some((_, line)) => line.extend(self::line(profile, *abi)),
-            None => lines.push((abi.audit(), self::line(profile, *abi))),
-        }
-    }
+    let abis = native.beside().iter().filter(|abi| **abi == native || profile.lists(**abi));
+    let abis: Vec<_> = abis.copied().collect();
     let others = vec![ret(SECCOMP_RET_KILL_THREAD)];
-    let judge = lines.into_iter().rev().fold(others, |others, (audit, line)| {
-        let ours = [vec![load(NUMBER)], search(&spans(line))].concat();
-        branch(Ask::Equal, audit, ours, others)
+    // Those with the same architecture stand side by side, on one line.
+    let same = abis.chunk_by(|one, next| one.audit() == next.audit());
+    let judge = same.rev().fold(others, |others, abis| {
+        let ours = [vec![load(NUMBER)], search(&line(profile, abis))].concat();
+        branch(Ask::Equal, abis[0].audit(), ours, others)
     });
     [vec![load(ARCHITECTURE)], judge].concat()
 }
 
-/// The line of all numbers: the block of this one and of all behind it, up to
-/// the next.
-type Line = BTreeMap<u32, Block>;
+/// From this number on, up to the next span, each call runs this block.
+type Span = (u32, Block);
 
-fn line(profile: &Profile, abi: Abi) -> Line {
+/// The line of all numbers, in spans.
+fn line(profile: &Profile, abis: &[Abi]) -> Vec<Span> {
     let default = || vec![ret(profile.default)];
-    let mut line = Line::from([(abi.first(), default())]);
-    let mut newest = None;
-    for (number, name) in abi.calls() {
-        let rules = profile.rules(abi, name);
-        if !rules.is_empty() {
-            line.insert(number, block(&rules, profile.default, abi));
-            line.insert(number + 1, default());
+    let mut line = Vec::new();
+    for abi in abis {
+        put(&mut line, abi.first(), default());
+        let mut newest = None;
+        for (number, name) in abi.calls() {
+            let named = profile.rules(name);
+            let parts = profile.rules_of_parts(*abi, name);
+            let rules = named.unwrap_or_default().iter().chain(&parts);
+            if rules.clone().next().is_some() {
+                put(&mut line, number, block(rules, profile.default, *abi));
+                put(&mut line, number + 1, default());
+            }
+            newest = named.map(|_| number).or(newest);
         }
-        if profile.names(name) {
-            newest = Some(number);
+        // Who wrote the profile did not know of later calls. Told that there is no
+        // such call, a program goes on with an older one; told that it may not, it
+        // ends.
+        if let Some(newest) = newest
+            && !lets_pass(profile.default)
+        {
+            put(&mut line, newest + 1, vec![ret(SECCOMP_RET_ERRNO | ENOSYS as u32)]);
         }
-    }
-    // Who wrote the profile did not know of later calls. Told that there is no
-    // such call, a program goes on with an older one; told that it may not, it ends.
-    if let Some(newest) = newest
-        && !lets_pass(profile.default)
-    {
-        line.insert(newest + 1, vec![ret(SECCOMP_RET_ERRNO | ENOSYS as u32)]);
-    }
-    if let Some(end) = abi.end() {
-        line.insert(end, vec![ret(SECCOMP_RET_KILL_THREAD)]);
+        if let Some(end) = abi.end() {
+            put(&mut line, end, vec![ret(SECCOMP_RET_KILL_THREAD)]);
+        }
     }
     // A debugger's way to say that this call is not to be made.
-    line.insert(u32::MAX, default());
+    put(&mut line, u32::MAX, default());
     line
 }
 
-/// Neighbours with the same block are one span.
-fn spans(line: Line) -> Vec<(u32, Block)> {
-    let mut spans: Vec<_> = line.into_iter().collect();
-    spans.dedup_by(|later, earlier| later.1 == earlier.1);
-    spans
+/// The next span of a line. It replaces one with the same beginning, and
+/// neighbours with the same block become one.
+fn put(line: &mut Vec<Span>, first: u32, block: Block) {
+    line.pop_if(|last| last.0 == first);
+    if line.last().is_none_or(|last| last.1 != block) {
+        line.push((first, block));
+    }
 }
 
 /// Finds the span of the number in A, and runs its block.
-fn search(spans: &[(u32, Block)]) -> Block {
+fn search(spans: &[Span]) -> Block {
     match spans {
         [(_, block)] => block.clone(),
         _ => {
@@ -140,12 +141,12 @@ fn search(spans: &[(u32, Block)]) -> Block {
 }
 
 /// What becomes of one call: the first rule whose conditions are met decides.
-fn block(rules: &[Rule], default: u32, abi: Abi) -> Block {
+fn block<'a>(rules: impl Iterator<Item = &'a Rule> + Clone, default: u32, abi: Abi) -> Block {
     // As in libseccomp, a rule without conditions beats all that have some.
-    if let Some(always) = rules.iter().find(|rule| rule.conditions.is_empty()) {
+    if let Some(always) = rules.clone().find(|rule| rule.conditions.is_empty()) {
         return vec![ret(always.action)];
     }
-    let mut block: Block = rules.iter().flat_map(|rule| conditional(rule, abi)).collect();
+    let mut block: Block = rules.flat_map(|rule| conditional(rule, abi)).collect();
     block.push(ret(default));
     block
 }
@@ -167,7 +168,7 @@ fn test(condition: &Condition, abi: Abi, miss: u8) -> Block {
     match operator {
         Operator::ScmpCmpEq => argument.equals(u64::MAX, value, 0, miss),
         Operator::ScmpCmpNe => argument.equals(u64::MAX, value, miss, 0),
-        Operator::ScmpCmpMaskedEq => argument.equals(value, second, 0, miss),
+        Operator::ScmpCmpMaskedEq => argument.equals(value, second & value, 0, miss),
         Operator::ScmpCmpGt => argument.is(Ask::More, value, 0, miss),
         Operator::ScmpCmpGe => argument.is(Ask::AtLeast, value, 0, miss),
         Operator::ScmpCmpLe => argument.is(Ask::More, value, miss, 0),

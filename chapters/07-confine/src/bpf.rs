@@ -74,6 +74,7 @@ pub fn jump(ask: Ask, value: u32, yes: u8, no: u8) -> sock_filter {
     instruction(BPF_JMP | ask | BPF_K, yes, no, value)
 }
 
+// ANCHOR: branch
 /// The block `yes` if A passes, else the block `no`.
 pub fn branch(ask: Ask, value: u32, yes: Block, no: Block) -> Block {
     let mut block = match u8::try_from(no.len()) {
@@ -86,6 +87,7 @@ pub fn branch(ask: Ask, value: u32, yes: Block, no: Block) -> Block {
     block.extend(yes);
     block
 }
+// ANCHOR_END: branch
 
 /// Leaves out this many instructions.
 fn skip(distance: u32) -> sock_filter {

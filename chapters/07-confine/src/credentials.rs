@@ -49,6 +49,7 @@ struct Change {
 
 impl Change {
     fn make(&self) -> Result<()> {
+        // ANCHOR: make
         self.labels.as_ref().map_or(Ok(()), Labels::set)?;
         self.capabilities.as_ref().map_or(Ok(()), Sets::limit)?;
         self.ids.become_them()?;
@@ -65,6 +66,7 @@ impl Change {
                 capabilities()
             }
         }
+        // ANCHOR_END: make
     }
 }
 
@@ -124,6 +126,7 @@ impl Ids {
             done => done.call(|| format!("setgroups({groups:?})"))?,
         }
         setresgid(*gid, *gid, *gid).call(|| format!("setresgid({gid})"))?;
+        // ANCHOR: keep
         // When root becomes somebody else, the kernel takes all capabilities.
         // They are needed a moment longer.
         let keep = |on| set_keep_capabilities(on).map_err(errno).call(|| "prctl(PR_SET_KEEPCAPS)");
@@ -131,6 +134,7 @@ impl Ids {
         setresuid(*uid, *uid, *uid).call(|| format!("setresuid({uid})"))?;
         keep(false)?;
         capabilities::raise().call(|| "capset")
+        // ANCHOR_END: keep
     }
 }
 

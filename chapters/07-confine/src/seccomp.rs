@@ -129,6 +129,7 @@ fn put(line: &mut Vec<Span>, first: u32, block: Block) {
     }
 }
 
+// ANCHOR: search
 /// Finds the span of the number in A, and runs its block.
 fn search(spans: &[Span]) -> Block {
     match spans {
@@ -139,6 +140,7 @@ fn search(spans: &[Span]) -> Block {
         }
     }
 }
+// ANCHOR_END: search
 
 /// What becomes of one call: the first rule whose conditions are met decides.
 fn block<'a>(rules: impl Iterator<Item = &'a Rule> + Clone, default: u32, abi: Abi) -> Block {

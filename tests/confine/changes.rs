@@ -32,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         of("change_in_a_user_namespace", &user, in_a_user_namespace),
         of("change_to_an_id_that_is_not_there", &user, unmapped),
         of("change_steps", &user, told),
+        of("change_label_of_apparmor", &[], apparmor),
         of("filter_at_work", &user, at_work),
         of("filter_that_kills", &user, kills),
         of("filter_for_the_other_architecture", &user, other_architecture),
@@ -387,6 +388,22 @@ fn told() -> Result<(), Failed> {
     };
     assert_eq!(steps(true)?, "bounding-set credentials capabilities no_new_privs seccomp");
     assert_eq!(steps(false)?, "bounding-set credentials seccomp capabilities");
+    Ok(())
+}
+
+/// Where AppArmor is on, as in the machine of tests/vm.
+fn apparmor() -> Result<(), Failed> {
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    if enabled.is_ok_and(|said| said.starts_with('Y')) {
+        let life = |profile: &str| {
+            let args = ["cat", "/proc/self/attr/current"];
+            Life::new(json!({"apparmorProfile": profile, "args": args})).run()
+        };
+        assert_eq!(life("unconfined")?.stdout, "unconfined\nExited(0)\n");
+        let done = life("no-such-profile")?;
+        done.says("label: write(/proc/thread-self/[\"attr/apparmor/exec\", \"attr/exec\"], ")?;
+        done.says("ENOENT")?;
+    }
     Ok(())
 }
 

@@ -21,11 +21,14 @@ fn labels() -> Result<(), Failed> {
     let missing = |path: &str| !std::path::Path::new(path).exists();
     if missing("/sys/module/apparmor") {
         let error = prepared("apparmorProfile", "p").expect_err("there is none").to_string();
-        assert_eq!(error, "process.apparmorProfile is \"p\", but apparmor is not enabled");
+        assert_eq!(
+            error,
+            "config.json: process.apparmorProfile is set, but apparmor is not enabled"
+        );
     }
     if missing("/sys/fs/selinux/enforce") {
         let error = prepared("selinuxLabel", "l").expect_err("there is none").to_string();
-        assert_eq!(error, "process.selinuxLabel is \"l\", but selinux is not enabled");
+        assert_eq!(error, "config.json: process.selinuxLabel is set, but selinux is not enabled");
     }
     // As engines send it for none.
     prepared("apparmorProfile", "")?;

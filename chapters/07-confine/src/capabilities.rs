@@ -69,13 +69,12 @@ impl Sets {
         }
     }
 
-    /// What one of the sets has beyond that of `other`.
+    /// What one of these sets has beyond that of `other`; but for the bounding set.
     pub fn more_than(self, other: Self) -> CapabilitySet {
         (self.effective - other.effective)
             | (self.permitted - other.permitted)
             | (self.inheritable - other.inheritable)
             | (self.ambient - other.ambient)
-            | (self.bounding - other.bounding)
     }
 
     /// Takes all but `bounding` out of the bounding set. Takes CAP_SETPCAP.
@@ -110,10 +109,8 @@ impl Sets {
         clear_ambient_capability_set().map_err(errno)?;
         let sets = CapabilitySets { effective, permitted, inheritable };
         set_capabilities(None, sets).map_err(errno)?;
-        ambient
-            .iter()
-            .try_for_each(|one| configure_capability_in_ambient_set(one, true))
-            .map_err(errno)
+        let raise = |one| configure_capability_in_ambient_set(one, true);
+        ambient.iter().try_for_each(raise).map_err(errno)
     }
 }
 
@@ -130,10 +127,8 @@ pub(crate) fn raise() -> Result<(), Errno> {
 }
 
 fn drop_all_but(keep: CapabilitySet) -> Result<(), Errno> {
-    for one in (0..64).map(|number| CapabilitySet::from_bits_retain(1 << number)) {
-        if keep.contains(one) {
-            continue;
-        }
+    let all = (0..64).map(|number| CapabilitySet::from_bits_retain(1 << number));
+    for one in all.filter(|one| !keep.contains(*one)) {
         match remove_capability_from_bounding_set(one).map_err(errno) {
             // This kernel has no more.
             Err(Errno::EINVAL) => break,

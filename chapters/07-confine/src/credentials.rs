@@ -74,8 +74,8 @@ impl Change {
 fn granted(spec: &Spec, process: &Process) -> Result<Option<Sets>> {
     let Some(config) = process.capabilities() else { return Ok(None) };
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let is_user = |n: &oci_spec::runtime::LinuxNamespace| n.typ() == LinuxNamespaceType::User;
-    let ours = match namespaces.is_some_and(|all| all.iter().any(is_user)) {
+    let mut all = namespaces.into_iter().flatten();
+    let ours = match all.any(|namespace| namespace.typ() == LinuxNamespaceType::User) {
         // In a user namespace of its own it begins with all there are.
         true => CapabilitySet::all(),
         false => capabilities::ours()?,

@@ -29,26 +29,19 @@ impl Labels {
     /// What a configuration asks for; `None` if nothing. A label that this host
     /// cannot give is an error.
     pub fn prepare(process: &Process) -> Result<Option<Self>> {
+        // Engines send an empty one for none.
         let set = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
-        let apparmor = set(process.apparmor_profile());
-        let selinux = set(process.selinux_label());
-        if let Some(profile) = &apparmor
-            && !apparmor_is_enabled()
-        {
-            return Err(Error::new(format!(
-                "process.apparmorProfile is {profile:?}, but apparmor is not enabled"
-            )));
+        let (apparmor, selinux) = (set(process.apparmor_profile()), set(process.selinux_label()));
+        let refuse = |what: &str| Err(Error::new(format!("config.json: process.{what}")));
+        if apparmor.is_some() && !has_apparmor() {
+            return refuse("apparmorProfile is set, but apparmor is not enabled");
         }
-        if let Some(label) = &selinux
-            && !Path::new("/sys/fs/selinux/enforce").exists()
-        {
-            return Err(Error::new(format!(
-                "process.selinuxLabel is {label:?}, but selinux is not enabled"
-            )));
+        if selinux.is_some() && !has_selinux() {
+            return refuse("selinuxLabel is set, but selinux is not enabled");
         }
-        match (&apparmor, &selinux) {
-            (None, None) => Ok(None),
-            _ => Ok(Some(Self { proc: host_proc()?, apparmor, selinux })),
+        match apparmor.is_some() || selinux.is_some() {
+            true => Ok(Some(Self { proc: host_proc()?, apparmor, selinux })),
+            false => Ok(None),
         }
     }
 
@@ -98,6 +91,10 @@ fn host_proc() -> Result<OwnedFd> {
     }
 }
 
-fn apparmor_is_enabled() -> bool {
+fn has_apparmor() -> bool {
     fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|said| said.starts_with(b"Y"))
+}
+
+fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
 }

@@ -60,15 +60,7 @@ impl<'a> Profile<'a> {
         for call in profile.syscalls().iter().flatten() {
             let action = action(call.action(), call.errno_ret())?;
             let all = call.args().iter().flatten().map(condition).collect::<Result<Vec<_>>>()?;
-            let same = |one: &Condition| all.iter().filter(|c| c.index == one.index).count();
-            // As runc: of two conditions on one argument, one is enough.
-            let each = if all.iter().any(|c| same(c) > 1) { 1 } else { all.len() };
-            let split: Vec<_> = match all.is_empty() {
-                true => vec![Rule { conditions: vec![], action }],
-                false => {
-                    all.chunks(each).map(|c| Rule { conditions: c.to_vec(), action }).collect()
-                }
-            };
+            let split = split(all, action);
             for name in call.names() {
                 let rules = rules.entry(name.as_str()).or_default();
                 // As runc: what says the same as the default says nothing.
@@ -114,6 +106,14 @@ pub fn lets_pass(action: u32) -> bool {
     [SECCOMP_RET_ALLOW, SECCOMP_RET_LOG, SECCOMP_RET_TRACE].contains(&action)
 }
 
+/// As runc: with two conditions on one argument, each condition is a rule.
+fn split(conditions: Vec<Condition>, action: u32) -> Vec<Rule> {
+    match (0..6).any(|i| conditions.iter().filter(|c| c.index == i).count() > 1) {
+        true => conditions.into_iter().map(|c| Rule { conditions: vec![c], action }).collect(),
+        false => vec![Rule { conditions, action }],
+    }
+}
+
 fn condition(argument: &LinuxSeccompArg) -> Result<Condition> {
     match argument.index() {
         index @ 0..=5 => Ok(Condition {
@@ -155,12 +155,12 @@ fn action(action: Action, errno: Option<u32>) -> Result<u32> {
 
 fn flags(profile: &LinuxSeccomp) -> u32 {
     // As runc: no list is the list with just this one.
-    let default = vec![Flag::SeccompFilterFlagSpecAllow];
+    let Some(flags) = profile.flags() else { return SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32 };
     let number = |flag: &Flag| match flag {
         Flag::SeccompFilterFlagLog => SECCOMP_FILTER_FLAG_LOG as u32,
         Flag::SeccompFilterFlagSpecAllow => SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32,
         // There is one thread, and nobody to notify.
         Flag::SeccompFilterFlagTsync | Flag::SeccompFilterFlagWaitKillableRecv => 0,
     };
-    profile.flags().as_ref().unwrap_or(&default).iter().map(number).fold(0, |all, one| all | one)
+    flags.iter().map(number).fold(0, |all, one| all | one)
 }

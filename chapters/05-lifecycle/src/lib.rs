@@ -26,9 +26,10 @@ pub mod launch;
 pub mod mounts;
 pub mod pty;
 pub mod relay;
-mod resources;
+pub mod resources;
 pub mod runtime;
 pub mod state;
+pub mod statistics;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -169,7 +169,19 @@ impl Cgroup {
                 _ => self.write(&setting).map_err(explain)?,
             }
         }
-        Ok(())
+        more.kernel.map_or(Ok(()), |bytes| self.check_kernel(bytes))
+    }
+
+    /// Newer kernels take the number and forget it.
+    fn check_kernel(&self, bytes: i64) -> Result<()> {
+        let now = number(&self.file("memory.kmem.limit_in_bytes")?);
+        match now.is_some_and(|now| bytes < 0 || now >> 12 == bytes as u64 >> 12) {
+            true => Ok(()),
+            false => Err(Error::new(
+                "linux.resources.memory.kernel is not supported by this kernel: since Linux 5.16 \
+                 kernel memory is not limited alone",
+            )),
+        }
     }
 
     fn set(&self, file: &'static str, value: String) -> Result<()> {
@@ -416,8 +428,8 @@ fn limit_beside(dir: &Path, more: &More, controller: &str, missing: Error) -> Re
 /// What a refusal means where the kernel's word alone does not say it.
 fn explain(error: Error) -> Error {
     match error.errno {
-        Some(Errno::EOPNOTSUPP) if error.call.contains("memory.kmem.limit") => {
-            error.hint("linux.resources.memory.kernel: since Linux 5.16 it cannot be limited alone")
+        Some(Errno::EOPNOTSUPP) if error.call.contains("memory.kmem") => {
+            error.hint("linux.resources.memory.kernel: since Linux 5.16 it is not limited alone")
         }
         Some(Errno::EINVAL) if error.call.contains("cpu.rt_") => {
             error.hint("the cgroup above has no such share of real time to give")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ch01_clone::Result;
+use ch01_clone::{Result};
 use ch03_cgroups::Cgroup;
 use oci_spec::runtime::{Process, Spec};
 

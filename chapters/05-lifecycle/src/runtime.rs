@@ -41,12 +41,7 @@ pub struct Container<'a> {
 
 impl Runtime {
     /// Makes a container of a bundle. Its program waits for [`Container::start`].
-    pub fn create(
-        &self,
-        _id: &str,
-        _bundle: &Path,
-        _options: &CreateOptions,
-    ) -> Result<Container<'_>> {
+    pub fn create(&self, _id: &str, _bundle: &Path, _options: &CreateOptions) -> Result<Container<'_>> {
         todo!()
     }
 

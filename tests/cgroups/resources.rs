@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use ch03_cgroups::{Cgroup, DeviceKind, Hierarchy, Kind, Limits};
@@ -21,6 +22,7 @@ fn main() {
         Trial::test("every_container_has_its_usual_devices", devices),
         trial("the_cgroup_is_where_it_is_wanted", &[Need::Limits], place),
         trial("values_reach_the_kernel", &[Need::Limits], values),
+        trial("root_of_a_container_may_own_its_cgroup", &[Need::Root, Need::V2], owner),
         trial("statistics_have_the_shape_of_runcs", &[Need::Limits], shape),
     ])
 }
@@ -201,6 +203,34 @@ fn values() -> Result<(), Failed> {
     assert_eq!(found(&["pids.max"]), "18");
     assert_eq!(found(&["memory.max", "memory.limit_in_bytes"]), "67108864");
     assert!(v2 || found(&["devices.list"]).contains("c 1:3 rwm"));
+    Ok(())
+}
+
+fn owner() -> Result<(), Failed> {
+    let path = format!("dockster-test-{}/owner", std::process::id());
+    let spec = |options: &[&str]| -> Result<Spec, Failed> {
+        Ok(serde_json::from_value(json!({
+            "ociVersion": "1.2.0",
+            "mounts": [{
+                "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                "options": options,
+            }],
+            "linux": {
+                "cgroupsPath": path,
+                "namespaces": [{ "type": "cgroup" }],
+                "uidMappings": [{ "containerID": 0, "hostID": 100000, "size": 10 }],
+            },
+        }))?)
+    };
+    for (options, uid) in [(&["rw"][..], 100000), (&["ro"], 0)] {
+        let spec = spec(options)?;
+        let cgroup = Scratch(cgroup_of(&spec, "c1", false)?.ok_or("no place")?);
+        cgroup.0.provide(&limits(&spec)?)?;
+        let dir = cgroup.0.paths().remove("").ok_or("no cgroup2")?;
+        assert_eq!(fs::metadata(&dir)?.uid(), uid);
+        assert_eq!(fs::metadata(dir.join("cgroup.subtree_control"))?.uid(), uid);
+        assert_eq!(fs::metadata(dir.join("memory.max"))?.uid(), 0);
+    }
     Ok(())
 }
 

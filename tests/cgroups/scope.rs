@@ -84,14 +84,14 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(with_bus: bool) -> std::result::Result<Stage, Failed> {
+    fn new(name: &str, with_bus: bool) -> std::result::Result<Stage, Failed> {
         let dir = TempDir::new();
         if with_bus {
             let busctl = dir.path().join("busctl");
             fs::write(&busctl, BUSCTL)?;
             fs::set_permissions(&busctl, PermissionsExt::from_mode(0o755))?;
         }
-        let scope = format!("docksterx{}.slice:test:c1", std::process::id());
+        let scope = format!("docksterx{}{name}.slice:test:c1", std::process::id());
         Ok(Stage { dir, scope })
     }
 
@@ -117,7 +117,7 @@ impl Stage {
 }
 
 fn asked() -> Result<(), Failed> {
-    let stage = Stage::new(true)?;
+    let stage = Stage::new("asked", true)?;
     let dirs = stage.paths()?;
     // A unit of that name has failed before.
     fs::write(stage.dir.path().join("log.failed"), "")?;
@@ -132,7 +132,7 @@ fn asked() -> Result<(), Failed> {
     for words in [
         "call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \
          StartTransientUnit ssa(sv)a(sa(sv)) test-c1.scope replace ",
-        &format!("Slice s docksterx{}.slice", std::process::id()),
+        &format!("Slice s docksterx{}asked.slice", std::process::id()),
         "Delegate b true",
         "PIDs au 1 ",
         "TasksMax t 33",
@@ -146,11 +146,11 @@ fn asked() -> Result<(), Failed> {
 
 /// There is busctl perhaps, but nobody who listens.
 fn no_bus() -> Result<(), Failed> {
-    let stage = Stage::new(false)?;
+    let stage = Stage::new("nobus", false)?;
     let said =
         stage.said(&[("PATH", "/nowhere"), ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere")])?;
     check(said.contains("cat") || said.contains("busctl"), || said)?;
-    let stage = Stage::new(false)?;
+    let stage = Stage::new("nobus", false)?;
     let said = stage.said(&[("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere")])?;
     check(said.contains("busctl"), || said)?;
     for dir in stage.paths()?.split(':') {

@@ -31,6 +31,8 @@ pub struct Cgroup {
     pub(crate) v1: Option<v1::Cgroup>,
     /// The unit by which systemd makes it, if that is who does.
     pub(crate) unit: Option<Unit>,
+    /// The user who may make cgroups below it: a uid.
+    pub(crate) owner: Option<u32>,
 }
 
 impl Cgroup {
@@ -49,7 +51,7 @@ impl Cgroup {
         let v1 = v1::Cgroup::from_paths(paths, unified.is_none());
         let freezer = || v1.as_ref().and_then(v1::Cgroup::freezer);
         let dir = unified.or_else(freezer).ok_or_else(|| Error::new("no path of a cgroup"))?;
-        Ok(Self { dir, v1, unit: None })
+        Ok(Self { dir, v1, unit: None, owner: None })
     }
 
     /// Its directories in v1 hierarchies if there is nothing else.

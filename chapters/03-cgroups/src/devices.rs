@@ -10,16 +10,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::read_to_string;
+use std::fs::{File, read_to_string};
+use std::io::Write;
 use std::path::Path;
 
+use ch01_clone::error::Context;
 use ch01_clone::{Error, Result};
 use nix::errno::Errno;
 use nix::unistd::Uid;
 
 use crate::Cgroup;
 use crate::filter;
-use crate::interface::{read, write};
+use crate::interface::read;
 
 /// What kind of device a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -223,9 +225,17 @@ pub(crate) fn privileged() -> bool {
 /// a device that stays allowed is denied.
 fn write_v1(dir: &Path, policy: &Policy) -> Result<()> {
     let mut now = Policy::parse(&read(dir, "devices.list")?)?;
+    // Opened once: these are a dozen lines, for each container.
+    let open = |name: &str| {
+        let path = dir.join(name);
+        File::options().write(true).open(&path).call(|| format!("open({path:?})"))
+    };
+    let (allowed, denied) = (open("devices.allow")?, open("devices.deny")?);
     let set = |allow: bool, which: Which, bits: u8| {
-        let file = if allow { "devices.allow" } else { "devices.deny" };
-        write(dir, file, &Line(which, bits).to_string())
+        let (mut file, name) = if allow { (&allowed, "allow") } else { (&denied, "deny") };
+        let line = Line(which, bits).to_string();
+        let written = file.write_all(line.as_bytes());
+        written.call(|| format!("write({:?}, {line:?})", dir.join(format!("devices.{name}"))))
     };
     if now.allow || policy.allow {
         let all = Which { kind: DeviceKind::All, major: None, minor: None };

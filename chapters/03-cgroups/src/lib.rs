@@ -21,7 +21,8 @@
 //! In reading order: [`limits`] says which number goes into which file, [`hierarchy`]
 //! where we may make a cgroup, `subtree` how the controllers get there, and
 //! [`cgroup`] is the life of one. All else is catalogue: [`stats`] is what a cgroup tells
-//! about itself, `interface` and `tree` are the hands that read, write, wait and remove.
+//! about itself, `interface` and `tree` are the hands that read, write, wait and remove; what
+//! only an OCI runtime needs is in [`more`], [`devices`], [`oom`], `place` and `unit`.
 //!
 //! A life:
 //!

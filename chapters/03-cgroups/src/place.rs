@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{create_dir, read_dir, read_to_string, remove_dir};
 use std::io::ErrorKind;
+use std::os::unix::fs::chown;
 use std::path::{Component, Path, PathBuf};
 
 use ch01_clone::error::Context;
@@ -140,9 +141,31 @@ impl Cgroup {
             }
         }
         match &self.v1 {
-            None => subtree::supply(&self.dir, &needed),
+            None => subtree::supply(&self.dir, &needed).and_then(|()| self.hand_over()),
             Some(v1) => v1.prepare(),
         }
+    }
+
+    /// The same cgroup, which this user will own when it is made by
+    /// [`provide`](Self::provide): who is root in the container can then make cgroups
+    /// below it. Version 2 only.
+    #[must_use]
+    pub fn owned_by(self, uid: u32) -> Self {
+        Self { owner: Some(uid), ..self }
+    }
+
+    /// The directory and those files that the kernel says a delegate may write.
+    fn hand_over(&self) -> Result<()> {
+        let Some(uid) = self.owner else { return Ok(()) };
+        let files = read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_default();
+        for path in files.lines().map(|file| self.dir.join(file)).chain([self.dir.clone()]) {
+            match chown(&path, Some(uid), None) {
+                // What its controllers do not have.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                done => done.call(|| format!("chown({path:?}, {uid})"))?,
+            }
+        }
+        Ok(())
     }
 
     /// The same cgroup for one more process beside `init`: the one that `init` has moved

@@ -287,8 +287,8 @@ impl Cgroup {
             values.push((each, line(weight)));
             values.push(("blkio.leaf_weight_device", line(leaf_weight)));
         }
-        let given = values.into_iter().filter_map(|(file, value)| value.map(|v| (file, v)));
-        given.map(|(file, value)| self.set(file, value)).collect()
+        let mut given = values.into_iter().filter_map(|(file, value)| value.map(|v| (file, v)));
+        given.try_for_each(|(file, value)| self.set(file, value))
     }
 
     fn limit_device(&self, device: &DeviceLimit) -> Result<()> {

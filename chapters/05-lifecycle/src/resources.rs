@@ -9,9 +9,10 @@ use ch01_clone::{Error, Result};
 use ch03_cgroups::{
     Cgroup, DeviceKind, DeviceLimit, DeviceRule, DeviceWeight, Hierarchy, Limits, More,
 };
+use nix::unistd::geteuid;
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxResources,
-    LinuxThrottleDevice, Spec,
+    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNamespaceType,
+    LinuxResources, LinuxThrottleDevice, Spec,
 };
 
 /// The cgroup that a configuration wants; nothing is made. With `systemd` it is a scope,
@@ -27,9 +28,35 @@ pub fn cgroup_of(spec: &Spec, id: &str, systemd: bool) -> Result<Option<Cgroup>>
     if systemd {
         let path = path.and_then(Path::to_str);
         let annotations = spec.annotations().clone().unwrap_or_default();
-        return hierarchy.scope(path, id, &annotations, &limits).map(Some);
+        let scope = hierarchy.scope(path, id, &annotations, &limits)?;
+        return Ok(Some(owned(scope, spec)));
     }
-    hierarchy.place(path, id, &limits)
+    Ok(hierarchy.place(path, id, &limits)?.map(|cgroup| owned(cgroup, spec)))
+}
+
+/// A container that sees its cgroup as the root of all, and can write there, owns it
+/// (config-linux.md, "Cgroup ownership").
+fn owned(cgroup: Cgroup, spec: &Spec) -> Cgroup {
+    let Some(linux) = spec.linux() else { return cgroup };
+    let mut namespaces = linux.namespaces().iter().flatten();
+    let own_view =
+        namespaces.any(|ns| ns.typ() == LinuxNamespaceType::Cgroup && ns.path().is_none());
+    let writable = spec.mounts().iter().flatten().any(|mount| {
+        let options = mount.options().as_deref().unwrap_or_default();
+        mount.typ().as_deref() == Some("cgroup")
+            && mount.destination() == Path::new("/sys/fs/cgroup")
+            && !options.iter().any(|option| option == "ro")
+    });
+    let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let maps = linux.uid_mappings().as_deref().unwrap_or_default();
+    let outside = maps.iter().find_map(|map| {
+        let at = uid.checked_sub(map.container_id()).filter(|&at| at < map.size())?;
+        map.host_id().checked_add(at)
+    });
+    match outside.or_else(|| maps.is_empty().then_some(uid)) {
+        Some(uid) if own_view && writable && uid != geteuid().as_raw() => cgroup.owned_by(uid),
+        _ => cgroup,
+    }
 }
 
 /// What a new container may use: what `linux.resources` limits, and which devices. A

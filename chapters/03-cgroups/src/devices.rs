@@ -51,9 +51,9 @@ pub struct DeviceRule {
 
 impl DeviceRule {
     /// What every container may use, whatever its configuration says: the devices that
-    /// the specification has in every /dev, the terminals of its own devpts, and to make
-    /// nodes of any device, as runc.
-    pub fn always() -> [(Option<&'static str>, Self); 10] {
+    /// the specification has in every /dev, the terminals of its own devpts, network
+    /// tunnels, and to make nodes of any device, as runc.
+    pub fn always() -> [(Option<&'static str>, Self); 11] {
         let rule = |kind, major, minor, access: &str| Self {
             allow: true,
             kind,
@@ -73,6 +73,7 @@ impl DeviceRule {
             (Some("/dev/urandom"), char(1, Some(9))),
             (None, char(136, None)),
             (None, char(5, Some(2))),
+            (None, char(10, Some(200))),
         ]
     }
 

@@ -3,23 +3,19 @@
 //! `exec`: one more program in a container.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use ch01_clone::{Context, Error, Result, Signals};
-use nix::unistd::Pid;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 
 use super::args::{Args, text};
-use super::console::Console;
 use super::{Cli, create, names};
-use crate::launch::{Started, Stdio, Streams};
-use crate::{Container, Exec, Status, pty, relay};
+use crate::{Exec, Status, relay, runtime};
 
 pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
-    let runtime = cli.runtime()?;
-    let container = runtime.open(args.id()?)?;
+    let containers = cli.runtime()?;
+    let container = containers.open(args.id()?)?;
     if !args.has("ignore-paused") && container.state()?.status == Status::Paused {
         return Err(Error::new(
             "cannot exec in a paused container (use --ignore-paused to override)",
@@ -27,63 +23,23 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     }
     let spec = container.spec()?;
     let process = process(args, &spec)?;
+    let options = create::options(args)?;
     let (terminal, detach) = (process.terminal() == Some(true), args.has("detach"));
-    let console_socket = args.value("console-socket").map(PathBuf::from);
-    match (terminal, detach, &console_socket) {
-        (true, true, None) => return Err(create::no_socket()),
-        (false, _, Some(_)) | (_, false, Some(_)) => return Err(create::no_use_of_socket()),
-        _ => {}
-    }
-    let exec = Exec {
-        spec: &spec,
-        process: &process,
-        stdio: Stdio::Inherit,
-        console_socket,
-        preserve_fds: args.number("preserve-fds")?.unwrap_or(0),
+    let stdio = match detach {
+        true => runtime::stdio(Some(&process), &options)?,
+        false if options.console_socket.is_some() => return Err(create::no_use_of_socket()),
+        false => create::ours(terminal),
     };
-    let pid_file = args.value("pid-file").map(Path::new);
-    if !detach {
-        return foreground(&container, exec, terminal, pid_file);
+    let what =
+        Exec { spec: &spec, process: &process, stdio, preserve_fds: options.preserve_fds };
+    if detach {
+        container.exec(&what, &options)?.child.leave();
+        return Ok(0);
     }
-    let child = container.exec(&exec)?;
-    write_pid(pid_file, child.pid())?;
-    child.leave();
-    Ok(0)
-}
-
-/// Waits for it. A terminal of its own is connected to the user's.
-fn foreground(
-    container: &Container<'_>,
-    mut exec: Exec<'_>,
-    terminal: bool,
-    pid_file: Option<&Path>,
-) -> Result<u8> {
-    // Before there is a child: none of them is lost.
+    // Before there is a child: no signal is lost.
     let signals = Signals::catch()?.without_insisting();
-    let console = if terminal { Some(Console::new()?) } else { None };
-    exec.console_socket = console.as_ref().map(|console| console.path().to_owned());
-    let child = container.exec(&exec)?;
-    write_pid(pid_file, child.pid())?;
-    let streams = match console {
-        Some(console) => Streams::Terminal(console.receive()?),
-        None => Streams::Inherited,
-    };
-    if let Streams::Terminal(master) = &streams {
-        let (rows, columns) = pty::size();
-        pty::resize(std::os::fd::AsFd::as_fd(master), rows, columns)?;
-    }
-    Ok(relay(Started { child, streams }, signals, true)?.code())
-}
-
-/// Written whole or not at all: whoever waits for the file reads it at once.
-fn write_pid(file: Option<&Path>, pid: Pid) -> Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let new = file.with_file_name(format!(".{name}"));
-    File::create(&new)
-        .and_then(|mut out| out.write_all(pid.to_string().as_bytes()))
-        .and_then(|()| fs::rename(&new, file))
-        .call(|| format!("open({file:?})"))
+    let started = container.exec(&what, &options)?;
+    Ok(relay(started, signals, true)?.code())
 }
 
 /// What to run: from a file, or the container's own process with other arguments.

@@ -4,7 +4,6 @@
 //! whoever drives a runtime was written for runc.
 
 mod args;
-mod console;
 mod create;
 mod events;
 mod exec;
@@ -202,7 +201,7 @@ impl Cli<'_> {
         };
         let root = std::path::absolute(&root).call(|| format!("the root {root:?}"))?;
         let systemd = self.globals.has("systemd-cgroup");
-        Ok(Runtime { root, credentials: self.credentials, systemd })
+        Ok(Runtime { root, credentials: self.credentials, systemd, warn })
     }
 }
 
@@ -232,4 +231,9 @@ fn print(text: &str) -> Result<u8> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).call(|| "write(stdout)")?;
     Ok(0)
+}
+
+/// What stops nothing, and is to be heard of all the same.
+fn warn(error: &Error) {
+    let _ = writeln!(std::io::stderr(), "warning: {}", words::sentence(error));
 }

@@ -30,8 +30,7 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
         false if options.console_socket.is_some() => return Err(create::no_use_of_socket()),
         false => create::ours(terminal),
     };
-    let what =
-        Exec { spec: &spec, process: &process, stdio, preserve_fds: options.preserve_fds };
+    let what = Exec { spec: &spec, process: &process, stdio, preserve_fds: options.preserve_fds };
     if detach {
         container.exec(&what, &options)?.child.leave();
         return Ok(0);

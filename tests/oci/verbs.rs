@@ -688,7 +688,7 @@ fn features(bundle: &mut Bundle) -> Result<(), Failed> {
         has("/mountOptions", option);
     }
     has("/linux/capabilities", "CAP_SYS_ADMIN");
-    has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY");
+    has("/linux/seccomp/actions", "SCMP_ACT_ERRNO");
     assert_eq!(features["ociVersionMin"], "1.0.0");
     assert!(features["ociVersionMax"].as_str().is_some_and(|version| version.starts_with("1.")));
     let _ = host();

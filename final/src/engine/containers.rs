@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{Incarnation, Launch, State, Stdio, credentials, launch, pty, relay};
+use ch05_lifecycle::{Incarnation, Launch, Stdio, credentials, launch, pty, relay};
 use ch06_images::Image;
 use oci_spec::runtime::Spec;
 
@@ -190,16 +190,7 @@ impl Engine {
             kept: Some(claim.dir().to_owned()),
             volatile: record.auto_remove,
         };
-        let state = State {
-            oci_version: spec.version().clone(),
-            id: record.id.clone(),
-            status: ch05_lifecycle::Status::Creating,
-            pid: 0,
-            bundle: claim.dir().to_owned(),
-            annotations: Default::default(),
-        };
-        let cgroup = cgroup.as_ref();
-        let what = Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0 };
+        let what = Launch { spec, tree, cgroup: cgroup.as_ref(), stdio };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;

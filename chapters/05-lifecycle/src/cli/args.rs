@@ -188,3 +188,73 @@ impl std::fmt::Display for Name {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[Opt] = &[
+        valued("bundle", "DIR", "").short('b'),
+        switch("detach", "").short('d'),
+        switch("tty", "").short('t'),
+        switch("no-pivot", ""),
+    ];
+
+    /// The bundle, then the switches that are on, then operands.
+    fn parsed(line: &str) -> Result<String> {
+        let mut parser = Parser::from_args(line.split(' '));
+        let mut args = Args::default();
+        while let Some(next) = Name::next(&mut parser)? {
+            match next {
+                Err(operand) => args.operands.push(operand),
+                Ok(name) if args.take(&mut parser, &name, KNOWN)? => {}
+                Ok(name) => return Err(Error::new(format!("unknown {name}"))),
+            }
+        }
+        let mut all = vec![args.text("bundle")?.unwrap_or("none").to_owned()];
+        all.extend(KNOWN[1..].iter().filter(|o| args.has(o.long)).map(|o| o.long.to_owned()));
+        all.extend(args.operands.iter().map(|operand| operand.to_string_lossy().into_owned()));
+        Ok(all.join(" "))
+    }
+
+    #[test]
+    fn options_are_written_in_many_ways() {
+        for line in [
+            "--bundle x id",
+            "--bundle=x id",
+            "-b x id",
+            "-b=x id",
+            "-bx id",
+            "-bundle x id",
+            "-bundle=x id",
+            "id --bundle y -b x",
+        ] {
+            assert_eq!(parsed(line), Ok("x id".to_owned()), "{line}");
+        }
+        for line in [
+            "-dt id",
+            "-d -t id",
+            "-d=true --tty=true id",
+            "id -td",
+            "-detach -tty id",
+            "-d -t -- id",
+        ] {
+            assert_eq!(parsed(line), Ok("none detach tty id".to_owned()), "{line}");
+        }
+        assert_eq!(parsed("-no-pivot --detach=false -- -d"), Ok("none no-pivot -d".to_owned()));
+        assert_eq!(parsed("--bundle --detach id"), Ok("--detach id".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        for (line, why) in [
+            ("--frob", "unknown --frob"),
+            ("-x", "unknown -x"),
+            ("-dx", "unknown -d"),
+            ("-b", "the option --bundle needs a value"),
+            ("--tty=maybe", "invalid value \"maybe\" for the option --tty: true or false"),
+        ] {
+            assert_eq!(parsed(line).unwrap_err().call, why, "{line}");
+        }
+    }
+}

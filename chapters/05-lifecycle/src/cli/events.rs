@@ -10,9 +10,10 @@ use ch03_cgroups::Cgroup;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::args::Args;
+use super::list::json as line;
 use super::{Cli, print, time};
 use crate::Status;
 
@@ -47,7 +48,7 @@ fn follow(id: &str, cgroup: &Cgroup, init: &OwnedFd, interval: Duration) -> Resu
         let ended = ended(init, wait)?;
         let now = kills(cgroup);
         if now > killed {
-            print(&format!("{}\n", json!({"type": "oom", "id": id})))?;
+            tell("oom", id, None::<()>)?;
             killed = now;
         }
         if ended {
@@ -61,11 +62,25 @@ fn follow(id: &str, cgroup: &Cgroup, init: &OwnedFd, interval: Duration) -> Resu
 }
 
 fn statistics(id: &str, cgroup: &Cgroup) -> Result<u8> {
-    print(&format!("{}\n", json!({"type": "stats", "id": id, "data": data(cgroup)?})))
+    tell("stats", id, Some(data(cgroup)?))
 }
 
-fn data(_cgroup: &Cgroup) -> Result<Value> {
-    Ok(Value::Null)
+fn data(_cgroup: &Cgroup) -> Result<serde_json::Value> {
+    Ok(serde_json::Value::Null)
+}
+
+/// One event, in the order in which runc writes its members.
+#[derive(Serialize)]
+struct Event<'a, D: Serialize> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<D>,
+}
+
+fn tell(kind: &str, id: &str, data: Option<impl Serialize>) -> Result<u8> {
+    print(&line(serde_json::to_string(&Event { kind, id, data }))?)
 }
 
 /// How often the kernel has killed for want of memory. A cgroup without that

@@ -11,12 +11,11 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 
 use super::args::{Args, text};
 use super::{Cli, create, names};
-use crate::runtime::terminal_of;
-use crate::{CreateOptions, Exec, Status, relay};
+use crate::{Exec, Status, relay, runtime};
 
 pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
-    let runtime = cli.runtime()?;
-    let container = runtime.open(args.id()?)?;
+    let containers = cli.runtime()?;
+    let container = containers.open(args.id()?)?;
     if !args.has("ignore-paused") && container.state()?.status == Status::Paused {
         return Err(Error::new(
             "cannot exec in a paused container (use --ignore-paused to override)",
@@ -24,28 +23,22 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     }
     let spec = container.spec()?;
     let process = process(args, &spec)?;
+    let options = create::options(args)?;
     let (terminal, detach) = (process.terminal() == Some(true), args.has("detach"));
-    let console_socket = args.value("console-socket").map(PathBuf::from);
-    match (terminal, detach, &console_socket) {
-        (true, true, None) => return Err(create::no_socket()),
-        (false, _, Some(_)) | (_, false, Some(_)) => return Err(create::no_use_of_socket()),
-        _ => {}
-    }
-    let stdio = match (terminal, detach) {
-        (true, true) => terminal_of(process.console_size()),
-        _ => create::own_streams(terminal),
+    let stdio = match detach {
+        true => runtime::stdio(Some(&process), &options)?,
+        false if options.console_socket.is_some() => return Err(create::no_use_of_socket()),
+        false => create::ours(terminal),
     };
-    let preserve_fds = args.number("preserve-fds")?.unwrap_or(0);
-    let exec = Exec { spec: &spec, process: &process, stdio, preserve_fds };
-    let pid_file = args.value("pid-file").map(PathBuf::from);
-    let options = CreateOptions { console_socket, pid_file, preserve_fds };
+    let what = Exec { spec: &spec, process: &process, stdio, preserve_fds: options.preserve_fds };
     if detach {
-        container.exec(&exec, &options)?.child.leave();
+        container.exec(&what, &options)?.child.leave();
         return Ok(0);
     }
-    // Before there is a child: none of them is lost.
+    // Before there is a child: no signal is lost.
     let signals = Signals::catch()?.without_insisting();
-    Ok(relay(container.exec(&exec, &options)?, signals, true)?.code())
+    let started = container.exec(&what, &options)?;
+    Ok(relay(started, signals, true)?.code())
 }
 
 /// What to run: from a file, or the container's own process with other arguments.

@@ -19,7 +19,7 @@ pub(super) fn delete(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     let (runtime, force) = (cli.runtime()?, args.has("force"));
     match runtime.open(args.id()?) {
         Ok(container) => container.delete(force)?,
-        Err(_) if force && !runtime.root.join(args.id()?).exists() => {}
+        Err(error) if force && error.call == "container does not exist" => {}
         Err(error) => return Err(error),
     }
     Ok(0)

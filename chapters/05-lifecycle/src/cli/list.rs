@@ -43,7 +43,7 @@ impl Shown {
             pid: if state.status == Status::Stopped { 0 } else { state.pid },
             status: state.status,
             bundle: state.bundle,
-            annotations: state.annotations,
+            annotations: state.annotations.into_iter().collect(),
             owner,
         })
     }
@@ -117,7 +117,7 @@ fn owner(users: &str, uid: u32) -> String {
 fn table(all: &[Shown]) -> String {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
     rows.extend(all.iter().map(|shown| {
-        let status = format!("{:?}", shown.status).to_lowercase();
+        let status = shown.status.to_string();
         let bundle = shown.bundle.display().to_string();
         let pid = shown.pid.to_string();
         [shown.id.clone(), pid, status, bundle, shown.created.clone(), shown.owner.clone()]

@@ -25,7 +25,7 @@ impl Log {
     /// Says that `program` has failed.
     pub(super) fn error(&self, program: &str, message: &str) {
         // Whoever closed our stderr does not want to hear of it.
-        let _ = writeln!(std::io::stderr(), "{program}: {message}");
+        let _ = std::io::stderr().write_all(format!("{program}: {message}\n").as_bytes());
         self.line("error", message);
     }
 

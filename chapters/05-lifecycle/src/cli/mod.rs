@@ -172,6 +172,9 @@ impl Cli<'_> {
     }
 
     fn verb(&self, word: &OsString) -> Result<&'static Verb, Failure> {
+        if word == "checkpoint" || word == "restore" {
+            return Err(Error::new("checkpoint and restore are not supported").into());
+        }
         let found = verbs::VERBS.iter().find(|verb| word == verb.name);
         found.ok_or_else(|| {
             let what = format!("unknown command {word:?} (see {} --help)", self.name);
@@ -201,12 +204,7 @@ impl Cli<'_> {
         };
         let root = std::path::absolute(&root).call(|| format!("the root {root:?}"))?;
         let systemd = self.globals.has("systemd-cgroup");
-        Ok(Runtime {
-            root,
-            credentials: self.credentials,
-            systemd,
-            warn: |error| eprintln!("warning: {error}"),
-        })
+        Ok(Runtime { root, credentials: self.credentials, systemd, warn })
     }
 }
 
@@ -236,4 +234,9 @@ fn print(text: &str) -> Result<u8> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).call(|| "write(stdout)")?;
     Ok(0)
+}
+
+/// What stops nothing, and is to be heard of all the same.
+fn warn(error: &Error) {
+    let _ = writeln!(std::io::stderr(), "warning: {}", words::sentence(error));
 }

@@ -219,27 +219,7 @@ pub(super) const VERBS: &[Verb] = &[
         run: features::features,
         ..ID
     },
-    Verb {
-        name: "checkpoint",
-        about: "refused",
-        rest: true,
-        count: (0, usize::MAX),
-        run: refused,
-        ..ID
-    },
-    Verb {
-        name: "restore",
-        about: "refused",
-        rest: true,
-        count: (0, usize::MAX),
-        run: refused,
-        ..ID
-    },
 ];
-
-fn refused(_: &Cli<'_>, _: &Args) -> Result<u8> {
-    Err(Error::new("checkpoint and restore are not supported"))
-}
 
 impl Verb {
     /// Whether it got as many operands as it takes.

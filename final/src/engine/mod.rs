@@ -1,10 +1,14 @@
 //! What Dockster does, one file a noun. The truth is on disk, below one root.
 
 mod clear;
+mod commands;
 pub mod containers;
+mod events;
 pub mod images;
+mod life;
 mod names;
 pub mod record;
+pub mod signals;
 mod spec;
 mod teardown;
 

@@ -7,6 +7,8 @@
 //!   Go ──────────────────────────────────► takes its steps
 //!              ◄──────────── Step ───────  (only if somebody watches,
 //!   Go ──────────────────────────────────►  and then it waits for each Go)
+//!              ◄──────────── Ready ──────  (its root is built, and hooks are to run)
+//!   Go ──────────────────────────────────►
 //!              ◄──────────── Terminal ───  (a pty's master, if it has one)
 //!              ◄──────────── Failed ─────  one step did not work: exit
 //!              ◄──────────── Exec ───────  all done, execve is next
@@ -35,6 +37,8 @@ pub enum Message {
     Go,
     /// From the child, if somebody watches: the step it is about to take.
     Step(Step),
+    /// From the child, from chapter 5 on: it waits once more, for its parent's hooks.
+    Ready,
     /// From the child, from chapter 5 on: the master side of its terminal.
     Terminal(OwnedFd),
     /// From the helper in `join`: the child that it made in its parent's name.
@@ -47,7 +51,7 @@ pub enum Message {
 
 /// One end of the socket. Each message is one packet, whole or not at all.
 #[derive(Debug)]
-pub struct Gate(OwnedFd);
+pub struct Gate(pub OwnedFd);
 
 impl Gate {
     /// A new gate: the parent's end and the child's. Both close at an execve.

@@ -26,17 +26,9 @@ where
     // From here on a pid that is used again by somebody else cannot fool us.
     let pidfd = sys::pidfd_open(target).call(|| format!("pidfd_open({target})"))?;
     let kinds = differing(target, kinds)?;
-    let (ours, theirs) = Gate::pair()?;
-    let ours = Cell::new(Some(ours));
-    let helper = Plan::default().spawn(|own_gate| {
-        // Our end, of which the helper has a copy: as long as any is open, the
-        // child would wait for a parent that is gone.
-        drop(ours.take());
-        // Until it has become another program, nobody in there may trace it
-        // and get at what it still holds of the outside (CVE-2016-9962).
-        nix::sys::prctl::set_dumpable(false).call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+    let enter = || {
         if kinds == Namespaces::NONE {
-            return make_child(own_gate, &theirs, kinds, body);
+            return Ok(());
         }
         // ANCHOR: setns
         step!(
@@ -46,39 +38,51 @@ where
             "ls -l /proc/PID/ns",
             "setns(pidfd of {target}, {kinds})",
             setns(pidfd.as_fd(), CloneFlags::from_bits_retain(kinds.flags() as i32)),
-        )?;
+        )
         // ANCHOR_END: setns
-        make_child(own_gate, &theirs, kinds, body)
+    };
+    through(&Plan::default(), enter, |gate| {
+        if kinds.has(Namespace::User) {
+            become_root().call(|| "setresuid(0, 0, 0)")?;
+        }
+        body(gate)
+    })
+}
+
+/// Has a helper `enter` where the child shall be born, and then make it.
+pub(crate) fn through(
+    plan: &Plan<'_>,
+    enter: impl FnOnce() -> Result<()>,
+    body: impl FnOnce(&Gate) -> Result<Infallible>,
+) -> Result<Waiting> {
+    let (ours, theirs) = Gate::pair()?;
+    let ours = Cell::new(Some(ours));
+    let helper = Plan::default().spawn(|own_gate| {
+        // Our end, of which the helper has a copy: as long as any is open, the
+        // child would wait for a parent that is gone.
+        drop(ours.take());
+        // Until it has become another program, nobody in there may trace it
+        // and get at what it still holds of the outside (CVE-2016-9962).
+        nix::sys::prctl::set_dumpable(false).call(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+        enter()?;
+        // Its last act: a child that is not its own.
+        // ANCHOR: make_child
+        match plan.clone3(0, libc::CLONE_PARENT as u64)? {
+            sys::Side::Parent { pid, pidfd } => {
+                own_gate.send(&Message::Child(pid.as_raw(), pidfd))?;
+                sys::exit_now(0)
+            }
+            sys::Side::Child => plan.child(&theirs, body),
+        }
+        // ANCHOR_END: make_child
     })?;
     drop(theirs);
-    let (helper, made) = helper.follow()?;
+    let (helper, made) = helper.follow(|| Ok(()))?;
     helper.wait()?;
     match (made, ours.take()) {
         (Some((pid, pidfd)), Some(ours)) => Ok(Waiting::new(Pid::from_raw(pid), pidfd, ours)),
         _ => Err(Error::new("the helper made no child")),
     }
-}
-
-/// The helper's last act: a child that is not its own.
-fn make_child<F>(own_gate: &Gate, theirs: &Gate, joined: Namespaces, body: F) -> Result<Infallible>
-where
-    F: FnOnce(&Gate) -> Result<Infallible>,
-{
-    let plan = Plan::default();
-    // ANCHOR: make_child
-    match plan.clone3(0, libc::CLONE_PARENT as u64)? {
-        sys::Side::Parent { pid, pidfd } => {
-            own_gate.send(&Message::Child(pid.as_raw(), pidfd))?;
-            sys::exit_now(0)
-        }
-        sys::Side::Child => plan.child(theirs, |gate| {
-            if joined.has(Namespace::User) {
-                become_root().call(|| "setresuid(0, 0, 0)")?;
-            }
-            body(gate)
-        }),
-    }
-    // ANCHOR_END: make_child
 }
 
 /// Entering one's own user namespace is EINVAL, and any other of one's own is for nothing.

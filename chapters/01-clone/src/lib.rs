@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 pub mod clocks;
+pub mod elsewhere;
 pub mod error;
 pub mod exec;
 pub mod gate;
@@ -25,6 +26,7 @@ pub mod join;
 pub mod namespaces;
 pub mod narrate;
 pub mod options;
+mod search;
 pub mod signals;
 pub mod spawn;
 pub mod steps;

@@ -177,21 +177,24 @@ impl Waiting {
         self.child.pid()
     }
 
-    /// The child's pidfd.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.child.pidfd()
-    }
-
     /// Opens the gate and follows the child to its execve.
     ///
     /// Its terminal comes along if it made one. What it could not do is the
     /// error; a child that died without a word is an error too.
     pub fn start(self) -> Result<(Child, Option<OwnedFd>)> {
-        self.follow().map(|(child, descriptor)| (child, descriptor.map(|(_, fd)| fd)))
+        self.start_with(|| Ok(()))
+    }
+
+    /// The same; `ready` is called when the child waits once more ([`Message::Ready`]).
+    pub fn start_with(self, ready: impl FnMut() -> Result<()>) -> Result<(Child, Option<OwnedFd>)> {
+        self.follow(ready).map(|(child, descriptor)| (child, descriptor.map(|(_, fd)| fd)))
     }
 
     /// The same; what comes along may also be the child of a helper, with its pid.
-    pub(crate) fn follow(self) -> Result<(Child, Option<(i32, OwnedFd)>)> {
+    pub(crate) fn follow(
+        self,
+        mut ready: impl FnMut() -> Result<()>,
+    ) -> Result<(Child, Option<(i32, OwnedFd)>)> {
         let (mut exec, mut terminal) = (false, None);
         // ANCHOR: follow
         self.answer(&Message::Go)?;
@@ -204,10 +207,8 @@ impl Waiting {
                 // ANCHOR_END: follow
                 Some(Message::Go) => return Err(Error::new("the child answered out of turn")),
                 // Only with --explain and its like: the child asks before each step.
-                Some(Message::Step(step)) => self.answer(&match steps::tell(step) {
-                    Ok(()) => Message::Go,
-                    Err(error) => Message::Failed(error),
-                })?,
+                Some(Message::Step(step)) => self.permit(steps::tell(step))?,
+                Some(Message::Ready) => self.permit(ready())?,
                 // Only from chapter 5 on.
                 Some(Message::Terminal(fd)) => terminal = Some((0, fd)),
                 // Only from the helper in `join`. The child that it made holds a copy of
@@ -215,6 +216,10 @@ impl Waiting {
                 Some(Message::Child(pid, fd)) => return Ok((self.child, Some((pid, fd)))),
             }
         }
+    }
+
+    fn permit(&self, may: Result<()>) -> Result<()> {
+        self.answer(&may.map_or_else(Message::Failed, |()| Message::Go))
     }
 
     /// A child that is gone does not hear it. What it said before, and the end of

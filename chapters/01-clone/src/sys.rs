@@ -81,12 +81,12 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
     Errno::result(done).map(drop)
 }
 
-/// Marks every descriptor from 3 on close-on-exec, ours and those we were started with.
-pub(crate) fn close_on_exec_from_3() -> nix::Result<()> {
+/// Marks every descriptor from this one on close-on-exec, ours and those we were started with.
+pub(crate) fn close_on_exec_from(first: u32) -> nix::Result<()> {
     // ANCHOR: close_range
     let flags = libc::CLOSE_RANGE_CLOEXEC;
     // SAFETY: it only sets flags; nobody's descriptor is closed before the execve.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) };
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
     // ANCHOR_END: close_range
     Errno::result(done).map(drop)
 }

@@ -71,6 +71,11 @@ impl Child {
         }
     }
 
+    /// Lets it live on without us: it is not killed when this is dropped.
+    pub fn leave(mut self) {
+        self.reaped = true;
+    }
+
     /// It closed its gate and had not said `Exec`: how did it end?
     pub(crate) fn died_early(mut self) -> Error {
         match self.reap() {

@@ -178,6 +178,14 @@ impl Cgroup {
         }
     }
 
+    /// Whether they have been stopped like this.
+    pub fn frozen(&self) -> Result<bool> {
+        match self.legacy() {
+            None => Ok(unless_gone(read(&self.dir, "cgroup.freeze"))?.trim() == "1"),
+            Some(v1) => v1.frozen(),
+        }
+    }
+
     /// Sends SIGKILL to all processes in it and below, at once: none can fork
     /// its way out, and frozen ones die too. If it is gone already, all is well.
     // ANCHOR: kill

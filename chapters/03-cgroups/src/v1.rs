@@ -256,6 +256,10 @@ impl Cgroup {
         write(self.dir("freezer")?, "freezer.state", "THAWED")
     }
 
+    pub(crate) fn frozen(&self) -> Result<bool> {
+        Ok(read(self.dir("freezer")?, "freezer.state")?.trim() != "THAWED")
+    }
+
     /// SIGKILL to all, frozen so that none can fork its way out, until none is left.
     pub(crate) fn kill(&self) -> Result<()> {
         let dir = self.dir("freezer")?;

@@ -1,9 +1,10 @@
 //! A bundle: a directory with a root file system and a config.json.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use ch01_clone::{Error, Result};
-use oci_spec::runtime::Spec;
+use ch01_clone::{Context, Error, Result};
+use oci_spec::runtime::{Process, Spec};
 
 /// What a container shall be, as the OCI runtime specification writes it down.
 #[derive(Debug, Clone)]
@@ -17,8 +18,77 @@ pub struct Bundle {
 impl Bundle {
     /// Reads and checks the configuration in `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
+        let dir = std::path::absolute(dir).call(|| format!("getcwd for {dir:?}"))?;
         let path = dir.join("config.json");
-        let spec = Spec::load(&path).map_err(|error| Error::new(format!("{path:?}: {error}")))?;
-        Ok(Self { dir: dir.to_owned(), spec })
+        let text = fs::read(&path).call(|| format!("open({path:?})"))?;
+        let invalid = |error: serde_json::Error| Error::new(format!("{path:?}: {error}"));
+        let spec: Spec = serde_json::from_slice(&text).map_err(invalid)?;
+        check(&spec)?;
+        Ok(Self { dir, spec })
     }
+
+    /// The directory with its root file system.
+    pub fn rootfs(&self) -> Result<PathBuf> {
+        let root = self.spec.root().as_ref();
+        root.map(|root| self.dir.join(root.path()))
+            .ok_or_else(|| Error::new("config.json has no root"))
+    }
+}
+
+/// What no container can be made of.
+fn check(spec: &Spec) -> Result<()> {
+    let major = spec.version().split('.').next();
+    if major != Some("1") {
+        return Err(Error::new(format!(
+            "ociVersion: {:?} is not supported, 1.x is",
+            spec.version()
+        )));
+    }
+    if let Some((name, _)) = foreign_sysctl(spec) {
+        return Err(Error::new(format!("sysctl {name:?} is not in a separate kernel namespace")));
+    }
+    spec.process().as_ref().map_or(Ok(()), check_process)
+}
+
+/// The same of a process alone, as `exec` gets it.
+pub fn check_process(process: &Process) -> Result<()> {
+    if !process.cwd().is_absolute() {
+        return Err(Error::new("Cwd must be an absolute path"));
+    }
+    let mut seen = Vec::new();
+    for limit in process.rlimits().iter().flatten() {
+        if seen.contains(&limit.typ()) {
+            return Err(Error::new(format!("process.rlimits: {} is given twice", limit.typ())));
+        }
+        seen.push(limit.typ());
+    }
+    Ok(())
+}
+
+/// A setting of the kernel that is no namespace's, or of a namespace that is the host's.
+fn foreign_sysctl(spec: &Spec) -> Option<(&String, &String)> {
+    use oci_spec::runtime::LinuxNamespaceType::{Ipc, Network, Uts};
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let linux = spec.linux().as_ref()?;
+    let own = |kind| linux.namespaces().iter().flatten().any(|namespace| namespace.typ() == kind);
+    let allowed = |name: &str| {
+        let name = name.replace('/', ".");
+        match &*name {
+            "kernel.domainname" | "kernel.hostname" => own(Uts),
+            _ if IPC.contains(&&*name) || name.starts_with("fs.mqueue.") => own(Ipc),
+            _ if name.starts_with("net.") => own(Network),
+            _ if name.starts_with("user.") => own(oci_spec::runtime::LinuxNamespaceType::User),
+            _ => false,
+        }
+    };
+    linux.sysctl().iter().flatten().find(|(name, _)| name.contains("..") || !allowed(name))
 }

@@ -1,36 +1,63 @@
 //! One more process in a container that runs.
 
-use std::path::PathBuf;
-
-use ch01_clone::{Result};
+use ch01_clone::{Context, Error, Namespace, Namespaces, Result, join};
+use ch02_chroot::Root;
 use ch03_cgroups::Cgroup;
+use nix::unistd::{Pid, setsid};
 use oci_spec::runtime::{Process, Spec};
 
 use crate::credentials::Credentials;
 use crate::incarnation::Incarnation;
-use crate::launch::{Started, Stdio};
+use crate::inside::{connect, enter};
+use crate::launch::{Started, Stdio, program, streams, with_terminal};
+use crate::settings;
 
 /// What is run in a container, and how.
 pub struct Exec<'a> {
     /// The configuration of the container.
     pub spec: &'a Spec,
-    /// What to run (process of config.json).
+    /// What to run (`process` of config.json).
     pub process: &'a Process,
-    /// Its standard streams. With `Inherit` and `process.terminal` a terminal is
-    /// made and its master sent to `console_socket`.
+    /// Its standard streams.
     pub stdio: Stdio,
-    /// See [`CreateOptions`](crate::CreateOptions).
-    pub console_socket: Option<PathBuf>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
 }
 
 /// Starts a process in the namespaces of `init` and in `cgroup`.
 pub fn exec(
-    _exec: &Exec<'_>,
-    _init: Incarnation,
-    _cgroup: Option<&Cgroup>,
-    _credentials: Credentials,
+    exec: &Exec<'_>,
+    init: Incarnation,
+    cgroup: Option<&Cgroup>,
+    credentials: Credentials,
 ) -> Result<Started> {
-    todo!()
+    let Exec { spec, process, stdio, preserve_fds } = *exec;
+    let credentials = credentials(spec, process)?;
+    let program = program(process, preserve_fds)?;
+    let (ends, ours) = streams(stdio)?;
+    let target = Pid::from_raw(init.pid);
+    let child = join(target, Namespaces::of(Namespace::ALL), |gate| {
+        setsid().call(|| "setsid")?;
+        if let Some(cpus) =
+            process.exec_cpu_affinity().as_ref().and_then(|a| a.initial().as_deref())
+        {
+            settings::run_on(cpus)?;
+        }
+        // Its mount namespace has its root as /.
+        let root = Root::open("/".as_ref())?;
+        connect(&ends, &root, gate, process)?;
+        enter(process.cwd())?;
+        let program = program.find()?;
+        settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
+        credentials()?;
+        program.exec(gate)
+    })?;
+    // The pid may have become another's before the namespaces were entered.
+    if !init.alive() {
+        return Err(Error::new("cannot exec in a stopped container"));
+    }
+    cgroup.map_or(Ok(()), |cgroup| cgroup.add(child.pid()))?;
+    settings::from_outside(process, child.pid())?;
+    let (child, terminal) = child.start()?;
+    Ok(Started { child, streams: with_terminal(ours, terminal)? })
 }

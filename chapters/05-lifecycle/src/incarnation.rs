@@ -4,8 +4,16 @@
 //! again: a pid alone may be anybody's tomorrow.
 
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+
+use ch01_clone::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use serde::{Deserialize, Serialize};
+
+use crate::sys;
 
 /// One process and no later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +33,34 @@ impl Incarnation {
         let dead = fields.next()? == "Z";
         let started = fields.nth(18)?.parse().ok()?;
         (!dead).then_some(Self { pid, started })
+    }
+
+    /// Sends it a signal, by number. One that has ended is an error: nobody else gets it.
+    pub fn signal(self, signal: i32) -> Result<()> {
+        let call = || format!("pidfd_send_signal({}, {signal})", self.pid);
+        let pidfd = self.pidfd().call(call)?;
+        sys::pidfd_send_signal(pidfd.as_fd(), signal).call(call)
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_for_end(self) -> Result<()> {
+        let Ok(pidfd) = self.pidfd() else { return Ok(()) };
+        loop {
+            match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                done => return done.map(drop).call(|| "poll"),
+            }
+        }
+    }
+
+    /// From here on a pid that is used again by somebody else cannot fool us.
+    fn pidfd(self) -> std::io::Result<OwnedFd> {
+        let pid = Pid::from_raw(self.pid).ok_or(Errno::ESRCH)?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        match self.alive() {
+            true => Ok(pidfd),
+            false => Err(Errno::ESRCH.into()),
+        }
     }
 
     /// Whether it still runs.

@@ -1,26 +1,34 @@
 //! The child's side: from its gate to its program.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
-use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step};
-use ch02_chroot::{Rootfs, pivot};
+use ch01_clone::exec::Found;
+use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step, steps};
+use ch02_chroot::{Root, Rootfs, pivot};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, getcwd, setsid};
+use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, accept4, shutdown, socket};
+use nix::sys::stat::{fstat, major, minor};
+use nix::unistd::{Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getcwd, setsid};
+use oci_spec::runtime::{Process, Spec};
 
-use crate::pty;
-use crate::sys;
+use crate::credentials::Change;
+use crate::hooks::{self, Moment};
+use crate::state::{State, Status};
+use crate::{pty, settings, sys};
 
 /// All that the child needs, made before the clone.
-pub(crate) struct Inside {
+pub(crate) struct Inside<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) process: &'a Process,
     pub(crate) rootfs: Rootfs,
-    pub(crate) hostname: Option<String>,
     pub(crate) own_network: bool,
-    pub(crate) cwd: PathBuf,
     pub(crate) program: Program,
     pub(crate) stdio: Ends,
+    pub(crate) state: State,
+    pub(crate) door: Option<OwnedFd>,
 }
 
 /// Where the child's standard streams come from.
@@ -33,40 +41,130 @@ pub(crate) enum Ends {
     Pipes([OwnedFd; 3]),
 }
 
-impl Inside {
-    pub(crate) fn live(
-        self,
-        gate: &Gate,
-        credentials: impl FnOnce() -> Result<()>,
-    ) -> Result<Infallible> {
+impl Inside<'_> {
+    pub(crate) fn live(mut self, gate: &Gate, credentials: Change) -> Result<Infallible> {
         setsid().call(|| "setsid")?;
+        keyring(&self.state.id)?;
         if self.own_network {
             loopback()?;
         }
-        self.hostname.as_deref().map_or(Ok(()), set_hostname)?;
+        // While /proc is still the host's, and not a thing of the image's.
+        sysctl(self.spec)?;
+        self.state.pid = own_pid(self.spec)?;
+        self.spec.hostname().as_deref().filter(|n| !n.is_empty()).map_or(Ok(()), set_hostname)?;
+        let domain = self.spec.domainname().as_deref().filter(|name| !name.is_empty());
+        domain.map_or(Ok(()), set_domain_name)?;
         let root = self.rootfs.build()?;
-        root.make_dir(&self.cwd, 0o755).map_err(|error| {
-            Error::os(
-                format!("the working directory {:?}", self.cwd),
-                error.errno.unwrap_or(Errno::ENOTDIR),
-            )
+        self.hooks_before_pivot(gate)?;
+        let cwd = self.process.cwd();
+        root.make_dir(cwd, 0o755).map_err(|error| {
+            let errno = error.errno.unwrap_or(Errno::ENOTDIR);
+            Error::os(format!("mkdir {cwd:?}: the working directory"), errno)
         })?;
-        match &self.stdio {
-            Ends::Inherited => {}
-            Ends::Terminal { rows, columns } => {
-                let (master, slave) = pty::open(&root, *rows, *columns)?;
-                gate.send(&Message::Terminal(master))?;
-                become_stdio([&slave, &slave, &slave])?;
-            }
-            Ends::Pipes([input, output, errors]) => become_stdio([input, output, errors])?,
-        }
+        let slave = connect(&self.stdio, &root, gate, self.process)?;
+        slave.as_ref().map_or(Ok(()), |slave| pty::console(&root, slave))?;
         pivot(&root)?;
         self.rootfs.freeze()?;
-        enter(&self.cwd)?;
-        let program = self.program.find()?;
+        enter(cwd)?;
+        let program = self.program.clone().find()?;
+        match self.door.take() {
+            None => self.go(gate, program, credentials),
+            Some(door) => {
+                // Whoever made us has seen all that it can see.
+                gate.send(&Message::Exec)?;
+                steps::unobserve();
+                self.wait_for_start(gate, door, program, credentials)
+            }
+        }
+    }
+
+    /// Its parent's hooks and its own, where the new root is complete, and the old one still there.
+    fn hooks_before_pivot(&self, gate: &Gate) -> Result<()> {
+        let of = |moment: Moment| moment.of(self.spec.hooks());
+        if !of(Moment::Prestart).is_empty() || !of(Moment::CreateRuntime).is_empty() {
+            gate.send(&Message::Ready)?;
+            gate.wait()?;
+        }
+        hooks::run(self.spec.hooks(), Moment::CreateContainer, &self.state)
+    }
+
+    /// The second gate: a socket in the container's directory, to which `start` connects.
+    fn wait_for_start(
+        &self,
+        first: &Gate,
+        door: OwnedFd,
+        program: Found,
+        credentials: Change,
+    ) -> Result<Infallible> {
+        shutdown(first.0.as_raw_fd(), Shutdown::Both).call(|| "shutdown(gate)")?;
+        let second = loop {
+            let flags = SockFlag::SOCK_CLOEXEC;
+            let socket = accept4(door.as_raw_fd(), flags);
+            let second = Gate(sys::own(socket.call(|| "accept4(start)")?));
+            // One that is gone before it said `Go` has not started anything.
+            if second.wait().is_ok() {
+                break second;
+            }
+        };
+        drop(door);
+        self.go(&second, program, credentials).or_else(|error| {
+            let told = second.send(&Message::Failed(error));
+            told.and(Err(Error::new("told already")))
+        })
+    }
+
+    /// The last steps, in this order: after the credentials it may do nothing else any more.
+    fn go(&self, gate: &Gate, program: Found, credentials: Change) -> Result<Infallible> {
+        let state = State { status: Status::Created, ..self.state.clone() };
+        hooks::run(self.spec.hooks(), Moment::StartContainer, &state)?;
+        let linux = self.spec.linux().as_ref();
+        settings::apply(self.process, linux.and_then(|linux| linux.personality().as_ref()))?;
         credentials()?;
         program.exec(gate)
     }
+}
+
+/// Connects the standard streams; gives the slave of a terminal that it made for them.
+pub(crate) fn connect(
+    stdio: &Ends,
+    root: &Root,
+    gate: &Gate,
+    process: &Process,
+) -> Result<Option<OwnedFd>> {
+    let owner = process.user().uid();
+    match stdio {
+        Ends::Terminal { rows, columns } => {
+            let (master, slave) = pty::open(root, (*rows, *columns), owner)?;
+            gate.send(&Message::Terminal(master))?;
+            become_stdio([&slave, &slave, &slave])?;
+            return Ok(Some(slave));
+        }
+        Ends::Pipes([input, output, errors]) => become_stdio([input, output, errors])?,
+        Ends::Inherited => {}
+    }
+    give_away(owner)?;
+    Ok(None)
+}
+
+/// Who is not root shall be able to open /dev/stdout, too.
+fn give_away(owner: u32) -> Result<()> {
+    if owner == 0 {
+        return Ok(());
+    }
+    for fd in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+        let stat = fstat(fd).call(|| "fstat")?;
+        // /dev/null is everybody's, and stays the host's.
+        let null = (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
+        if null || stat.st_uid == owner {
+            continue;
+        }
+        match fchown(fd, Some(Uid::from_raw(owner)), None) {
+            // Not ours to give, or of a kind that has no owner.
+            Ok(()) | Err(Errno::EPERM | Errno::EINVAL | Errno::EROFS) => {}
+            Err(errno) => return Err(Error::os(format!("fchown(stdio, {owner})"), errno)),
+        }
+    }
+    Ok(())
 }
 
 fn loopback() -> Result<()> {
@@ -80,14 +178,54 @@ fn loopback() -> Result<()> {
     )
 }
 
+/// The caller's keys are not the container's (keyrings(7)).
+fn keyring(id: &str) -> Result<()> {
+    let name = std::ffi::CString::new(format!("_ses.{id}")).unwrap_or_default();
+    match sys::join_session_keyring(&name) {
+        // A kernel without keys, or a filter around us that does not let us ask.
+        Ok(()) | Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EDQUOT) => Ok(()),
+        Err(errno) => Err(Error::os("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", errno)),
+    }
+}
+
+fn sysctl(spec: &Spec) -> Result<()> {
+    let all = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    for (name, value) in all.into_iter().flatten() {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        step!(
+            "sysctl",
+            "Some settings of the kernel belong to a namespace, and are set there.",
+            "nsenter -t PID -a sysctl -a",
+            "write({path:?}, {value:?})",
+            fs::write(&path, value),
+        )?;
+    }
+    Ok(())
+}
+
+/// Our pid as the host's /proc numbers it; for hooks, so only if there are any.
+fn own_pid(spec: &Spec) -> Result<i32> {
+    if spec.hooks().is_none() {
+        return Ok(0);
+    }
+    let link = fs::read_link("/proc/self").call(|| "readlink(/proc/self)")?;
+    Ok(link.to_string_lossy().parse().unwrap_or(0))
+}
+
+fn set_domain_name(name: &str) -> Result<()> {
+    rustix::system::setdomainname(name.as_bytes())
+        .map_err(std::io::Error::from)
+        .call(|| format!("setdomainname({name:?})"))
+}
+
 fn become_stdio([input, output, errors]: [&OwnedFd; 3]) -> Result<()> {
     dup2_stdin(input).call(|| "dup2(0)")?;
     dup2_stdout(output).call(|| "dup2(1)")?;
     dup2_stderr(errors).call(|| "dup2(2)")
 }
 
-fn enter(cwd: &Path) -> Result<()> {
-    chdir(cwd).call(|| format!("chdir({cwd:?})"))?;
+pub(crate) fn enter(cwd: &Path) -> Result<()> {
+    chdir(cwd).call(|| format!("chdir to cwd ({cwd:?}) set in config.json failed"))?;
     // A working directory that is reached through a leaked descriptor lies
     // outside of the root, and shows in this way only (CVE-2024-21626).
     match getcwd() {

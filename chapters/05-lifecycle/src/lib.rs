@@ -19,15 +19,19 @@
 pub mod bundle;
 pub mod cli;
 pub mod credentials;
+mod door;
 pub mod exec;
+mod hooks;
 pub mod incarnation;
 mod inside;
 pub mod launch;
 pub mod mounts;
+mod namespaces;
 pub mod pty;
 pub mod relay;
 mod resources;
 pub mod runtime;
+mod settings;
 pub mod state;
 #[allow(unsafe_code)]
 mod sys;

@@ -1,8 +1,25 @@
 //! The mounts of an OCI configuration, as chapter 2 makes them.
 
 use ch01_clone::{Error, Result};
-use ch02_chroot::{Attributes, Mount, Source};
-use oci_spec::runtime;
+use std::path::PathBuf;
+
+use ch02_chroot::{Attributes, Mount, Rootfs, Source, Tree};
+use oci_spec::runtime::{self, Spec};
+
+/// The root that a configuration describes.
+pub(crate) fn rootfs(spec: &Spec, tree: Tree) -> Result<Rootfs> {
+    let linux = spec.linux().as_ref();
+    let paths = |list: Option<&Option<Vec<String>>>| -> Vec<PathBuf> {
+        list.and_then(Option::as_ref).into_iter().flatten().map(PathBuf::from).collect()
+    };
+    Ok(Rootfs {
+        tree,
+        mounts: spec.mounts().iter().flatten().map(mount).collect::<Result<_>>()?,
+        masked: paths(linux.map(|linux| linux.masked_paths())),
+        read_only_paths: paths(linux.map(|linux| linux.readonly_paths())),
+        read_only: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+    })
+}
 
 /// One mount; an option that is not honoured is refused.
 pub(crate) fn mount(mount: &runtime::Mount) -> Result<Mount> {

@@ -12,24 +12,27 @@ use ch01_clone::{Context, Result, step};
 use ch02_chroot::Root;
 use ch02_chroot::mount::{copy_handle, move_mount};
 use nix::fcntl::OFlag;
+use nix::unistd::{Uid, fchown};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{
     OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
-/// In the child, before it moves into its root: a terminal, its master and its slave.
-pub fn open(root: &Root, rows: u16, columns: u16) -> Result<(OwnedFd, OwnedFd)> {
+/// In the child: a terminal of the devpts in `root`, its master and its slave. It
+/// becomes the child's controlling terminal, and belongs to `owner`.
+pub fn open(root: &Root, size: (u16, u16), owner: u32) -> Result<(OwnedFd, OwnedFd)> {
+    let (rows, columns) = size;
     step!(
         "pty",
         "A terminal of the container's own: the slave is its input, output and \
-         errors, and we hold the master. /dev/console is the same terminal.",
+         errors, and we hold the master.",
         "ls -l /proc/PID/root/dev/pts /proc/PID/fd",
         "open(/dev/pts/ptmx), ioctl(TIOCGPTPEER), ioctl(TIOCSCTTY), {columns}x{rows}",
-        open_now(root, rows, columns),
+        open_now(root, size, owner),
     )
 }
 
-fn open_now(root: &Root, rows: u16, columns: u16) -> Result<(OwnedFd, OwnedFd)> {
+fn open_now(root: &Root, (rows, columns): (u16, u16), owner: u32) -> Result<(OwnedFd, OwnedFd)> {
     let master = root.lookup("dev/pts/ptmx", OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     io(unlockpt(&master)).call(|| "ioctl(TIOCSPTLCK)")?;
     // By the master, not by a path that somebody could have replaced (CVE-2025-52565).
@@ -39,10 +42,15 @@ fn open_now(root: &Root, rows: u16, columns: u16) -> Result<(OwnedFd, OwnedFd)> 
     ))
     .call(|| "ioctl(TIOCGPTPEER)")?;
     resize(master.as_fd(), rows, columns)?;
+    fchown(&slave, Some(Uid::from_raw(owner)), None).call(|| format!("fchown(pts, {owner})"))?;
     io(rustix::process::ioctl_tiocsctty(&slave)).call(|| "ioctl(TIOCSCTTY)")?;
-    let console = root.make_file("dev/console")?;
-    move_mount(copy_handle(&slave)?.as_fd(), console.as_fd())?;
     Ok((master, slave))
+}
+
+/// Before the child moves into its root: /dev/console is the same terminal.
+pub fn console(root: &Root, slave: &OwnedFd) -> Result<()> {
+    let console = root.make_file("dev/console")?;
+    move_mount(copy_handle(slave)?.as_fd(), console.as_fd())
 }
 
 /// Tells a terminal how large it is; the foreground process inside gets a SIGWINCH.

@@ -10,6 +10,15 @@ pub fn limits(spec: &Spec) -> Result<Limits> {
     resources.map_or(Ok(Limits::default()), limits_of)
 }
 
+/// The cgroup of a container.
+pub(crate) fn cgroup_of(
+    _spec: &Spec,
+    id: &str,
+    _systemd: bool,
+) -> Result<Option<ch03_cgroups::Cgroup>> {
+    ch03_cgroups::Hierarchy::probe()?.cgroup("dockster-oci".to_owned(), id).map(Some)
+}
+
 /// The same of resources alone, as `update` gets them.
 pub fn limits_of(resources: &LinuxResources) -> Result<Limits> {
     let mut limits = Limits::default();

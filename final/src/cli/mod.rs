@@ -3,6 +3,7 @@
 mod attach;
 mod containers;
 mod doctor;
+mod exec;
 mod format;
 mod images;
 mod inspect;
@@ -50,6 +51,8 @@ enum Command {
     Wait(containers::ManyArgs),
     /// Attach to a running container: see what it says, and type to it
     Attach(attach::AttachArgs),
+    /// Run one more program in a running container
+    Exec(exec::ExecArgs),
     /// Print what a container has said
     Logs(logs::LogsArgs),
     /// List containers
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
             Command::Kill(args) => containers::kill(&engine, &args),
             Command::Wait(args) => containers::wait(&engine, &args),
             Command::Attach(args) => attach::attach(&engine, &args),
+            Command::Exec(args) => exec::exec(&engine, &args),
             Command::Logs(args) => logs::logs(&engine, &args),
             Command::Ps(args) => list::ps(&engine, &args),
             Command::Inspect(args) => inspect::inspect(&engine, &args),

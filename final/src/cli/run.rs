@@ -151,7 +151,7 @@ impl CreateArgs {
             terminal: self.tty,
             remove: self.rm,
             name: self.name.clone(),
-            env: self.variables()?,
+            env: variables(&self.env)?,
             workdir: self.workdir.clone(),
             user: self.user.clone(),
             detached: false,
@@ -225,13 +225,6 @@ impl CreateArgs {
             );
         }
         Ok(log)
-    }
-
-    fn variables(&self) -> anyhow::Result<Vec<String>> {
-        if let Some(variable) = self.env.iter().find(|v| v.is_empty() || v.starts_with('=')) {
-            bail!("invalid environment variable: {variable:?}");
-        }
-        Ok(self.env.iter().filter_map(|variable| with_value(variable)).collect())
     }
 }
 
@@ -325,6 +318,14 @@ fn style(plain: bool, pauses: bool) -> Style {
     let terminal = if pauses { stderr().is_terminal() } else { stdout().is_terminal() };
     let color = terminal && std::env::var_os("NO_COLOR").is_none();
     Style { plain, color }
+}
+
+/// Variables, as they were given.
+pub fn variables(all: &[String]) -> anyhow::Result<Vec<String>> {
+    if let Some(variable) = all.iter().find(|v| v.is_empty() || v.starts_with('=')) {
+        bail!("invalid environment variable: {variable:?}");
+    }
+    Ok(all.iter().filter_map(|variable| with_value(variable)).collect())
 }
 
 /// `NAME` alone takes the value that it has here; without one it is left out.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{Incarnation, Launch, Stdio, credentials, launch, pty};
+use ch05_lifecycle::{Incarnation, Launch, State, Stdio, credentials, launch, pty};
 use ch06_images::Image;
 use oci_spec::runtime::Spec;
 
@@ -223,7 +223,16 @@ impl Engine {
             kept: Some(claim.dir().to_owned()),
             volatile: record.auto_remove,
         };
-        let what = Launch { spec, tree, cgroup: cgroup.as_ref(), stdio };
+        let state = State {
+            oci_version: spec.version().clone(),
+            id: record.id.clone(),
+            status: ch05_lifecycle::Status::Creating,
+            pid: 0,
+            bundle: claim.dir().to_owned(),
+            annotations: Default::default(),
+        };
+        let cgroup = cgroup.as_ref();
+        let what = Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0 };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;

@@ -124,7 +124,7 @@ impl Engine {
         let waiting = Plan::default().spawn(|gate| self.become_shim(gate, made, theirs, size))?;
         let (child, _) = waiting.start()?;
         // It is not ours to end.
-        std::mem::forget(child);
+        child.leave();
         let Some(data) = ours else { return Ok(None) };
         // A container that has ended already has said so on the other line.
         let control = match wire::reach(&dir)? {

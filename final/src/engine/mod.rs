@@ -4,6 +4,7 @@ mod clear;
 mod commands;
 pub mod containers;
 mod events;
+pub mod exec;
 pub mod images;
 mod life;
 mod names;

@@ -42,6 +42,15 @@ pub fn settle() -> Result<()> {
     ch01_clone::Signals::catch().map(drop)
 }
 
+/// Does something that leaves a program behind: it shall not have our streams.
+pub fn without_streams<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    let errors = std::io::stderr().as_fd().try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
+    leave_streams()?;
+    let done = what();
+    dup2_stderr(&errors).call(|| "dup2(2)")?;
+    done
+}
+
 /// Input, output and errors are nobody's from here on.
 pub fn leave_streams() -> Result<()> {
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())

@@ -46,7 +46,7 @@ impl Init {
     pub fn keep(child: Child) -> Result<Self> {
         let pid = child.pid();
         let pidfd = child.pidfd().try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
-        std::mem::forget(child);
+        child.leave();
         Ok(Self { pid, pidfd })
     }
 

@@ -1,0 +1,60 @@
+//! Catalogue: not needed to understand the chapter.
+//!
+//! A child in namespaces that others have made, and that have a path.
+
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::clocks::offset_clocks;
+use crate::error::{Context, Result};
+use crate::gate::Gate;
+use crate::join::through;
+use crate::namespaces::Namespace;
+use crate::spawn::{Plan, Waiting, become_root};
+
+/// What a helper does before it makes the child, because the child cannot.
+#[derive(Default)]
+pub struct Elsewhere {
+    /// Namespaces that exist already, by descriptors of their files; a user
+    /// namespace comes first, since it decides what else is allowed.
+    pub namespaces: Vec<(Namespace, OwnedFd)>,
+    /// A new time namespace with these offsets: monotonic and boottime, in seconds.
+    pub clocks: Option<(i64, i64)>,
+}
+
+impl Plan<'_> {
+    /// [`spawn`](Self::spawn), but the child is born elsewhere.
+    pub fn spawn_elsewhere<F>(&self, elsewhere: &Elsewhere, body: F) -> Result<Waiting>
+    where
+        F: FnOnce(&Gate) -> Result<Infallible>,
+    {
+        let user = elsewhere.namespaces.iter().any(|(kind, _)| *kind == Namespace::User);
+        let waiting = through(
+            self,
+            || elsewhere.enter(),
+            |gate| {
+                if user {
+                    become_root().call(|| "setresuid(0, 0, 0)")?;
+                }
+                body(gate)
+            },
+        )?;
+        self.ids.as_ref().map_or(Ok(()), |ids| ids.write(waiting.pid()))?;
+        Ok(waiting)
+    }
+}
+
+impl Elsewhere {
+    fn enter(&self) -> Result<()> {
+        for (kind, file) in &self.namespaces {
+            let flag = CloneFlags::from_bits_retain(kind.flag() as i32);
+            setns(file, flag).call(|| format!("setns({})", kind.file()))?;
+        }
+        match self.clocks {
+            Some((monotonic, boottime)) => offset_clocks(monotonic, boottime),
+            None => Ok(()),
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub struct StartArgs {
     detach_keys: Option<String>,
     /// Names or ids
     #[arg(required = true)]
-    containers: Vec<String>,
+    pub containers: Vec<String>,
 }
 
 /// Attach to a running container: see what it says, and type to it

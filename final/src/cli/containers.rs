@@ -19,7 +19,7 @@ pub struct RmArgs {
     volumes: bool,
     /// Names or ids
     #[arg(required = true)]
-    containers: Vec<String>,
+    pub containers: Vec<String>,
 }
 
 /// Stop one or more running containers
@@ -39,7 +39,7 @@ pub struct StopArgs {
     timeout: Option<i64>,
     /// Names or ids
     #[arg(required = true)]
-    containers: Vec<String>,
+    pub containers: Vec<String>,
 }
 
 /// Kill one or more running containers
@@ -50,7 +50,7 @@ pub struct KillArgs {
     signal: String,
     /// Names or ids
     #[arg(required = true)]
-    containers: Vec<String>,
+    pub containers: Vec<String>,
 }
 
 /// One or more containers
@@ -80,7 +80,7 @@ pub struct UpdateArgs {
     limits: LimitOptions,
     /// Names or ids
     #[arg(required = true)]
-    containers: Vec<String>,
+    pub containers: Vec<String>,
 }
 
 /// Does it to each; one that fails does not keep the others.

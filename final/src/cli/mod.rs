@@ -79,6 +79,23 @@ enum Command {
     Doctor(doctor::DoctorArgs),
 }
 
+impl Command {
+    /// The container that it is about, if it is about one.
+    fn container(&self) -> Option<&str> {
+        match self {
+            Command::Exec(args) => Some(&args.container),
+            Command::Start(args) => args.containers.first(),
+            Command::Stop(args) | Command::Restart(args) => args.containers.first(),
+            Command::Kill(args) => args.containers.first(),
+            Command::Rm(args) => args.containers.first(),
+            Command::Pause(args) | Command::Unpause(args) => args.containers.first(),
+            Command::Update(args) => args.containers.first(),
+            _ => None,
+        }
+        .map(String::as_str)
+    }
+}
+
 /// The program: parse, become root in a namespace of one's own if need be, do it.
 pub fn main() -> ExitCode {
     let cli: Cli = match options::parse() {
@@ -96,7 +113,8 @@ pub fn main() -> ExitCode {
                 Command::Create(args) => args.before_entering()?,
                 _ => {}
             }
-            return Ok(rootless::enter()?);
+            let hosts = engine::people_in(&root, cli.command.container());
+            return Ok(rootless::enter(hosts)?);
         }
         let engine = Engine::open(&root)?;
         match cli.command {

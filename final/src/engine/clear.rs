@@ -80,13 +80,16 @@ impl Engine {
             return Ok(());
         }
         let mut down = Teardown::default();
-        if let Some(init) = record.init.filter(|init| init.alive()) {
-            down.also(kill(init));
-        }
+        let init = record.init.filter(|init| init.alive());
+        down.also(init.map_or(Ok(()), kill));
         if !record.cgroup.is_empty() {
             down.also(
                 Cgroup::from_paths(record.cgroup.clone()).and_then(|cgroup| remove_cgroup(&cgroup)),
             );
+        }
+        if init.is_some_and(Incarnation::alive) {
+            // As long as it lives, it shows as what it is.
+            return down.end();
         }
         if record.auto_remove || record.status == Status::Creating {
             down.also(self.forget(&record, claim));

@@ -44,7 +44,8 @@ pub fn settle() -> Result<()> {
 
 /// Does something that leaves a program behind: it shall not have our streams.
 pub fn without_streams<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
-    let errors = std::io::stderr().as_fd().try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
+    let errors =
+        std::io::stderr().as_fd().try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
     leave_streams()?;
     let done = what();
     dup2_stderr(&errors).call(|| "dup2(2)")?;

@@ -25,7 +25,7 @@ use super::log::Log;
 use super::wire;
 use crate::engine::record::Record;
 
-/// So much is read at once, from the container as from a user.
+/// So much is read at once at most, from the container as from a user.
 const CHUNK: usize = 32 << 10;
 
 /// Once its first process has ended: how long somebody else may keep its output open.
@@ -191,6 +191,8 @@ pub struct Monitor {
     to_input: Vec<u8>,
     input_ends: bool,
     buffer: Vec<u8>,
+    /// How much is read at once just now.
+    chunk: usize,
     closed_at: Option<Instant>,
 }
 
@@ -223,6 +225,7 @@ impl Monitor {
             to_input: Vec::new(),
             input_ends: false,
             buffer: Vec::new(),
+            chunk: 2048,
             closed_at: None,
         }
     }
@@ -440,7 +443,7 @@ impl Monitor {
         let Some(life) = &mut self.life else { return Ok(()) };
         let stream = if kind == b'1' { &mut life.output } else { &mut life.errors };
         let Some(from) = stream else { return Ok(()) };
-        self.buffer.resize(CHUNK, 0);
+        self.buffer.resize(self.chunk, 0);
         let count = match read(&from, &mut self.buffer) {
             Ok(count) => count,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
@@ -449,6 +452,10 @@ impl Monitor {
         };
         if count == 0 {
             *stream = None;
+        }
+        // Who says little needs little memory to be heard.
+        if count == self.chunk {
+            self.chunk = (2 * self.chunk).min(CHUNK);
         }
         self.closed_at = Some(Instant::now());
         let bytes = &self.buffer[..count];

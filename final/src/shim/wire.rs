@@ -23,8 +23,8 @@ use ch01_clone::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, send,
-    socket, socketpair,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv,
+    recvmsg, send, sendmsg, socket, socketpair,
 };
 use nix::sys::stat::Mode;
 
@@ -135,17 +135,18 @@ pub fn say(socket: &OwnedFd, kind: u8, body: &[u8], flags: MsgFlags) -> nix::Res
     let kind = [kind];
     let data = [IoSlice::new(&kind), IoSlice::new(body)];
     let flags = flags | MsgFlags::MSG_NOSIGNAL;
-    nix::sys::socket::sendmsg::<()>(socket.as_raw_fd(), &data, &[], flags, None).map(drop)
+    sendmsg::<()>(socket.as_raw_fd(), &data, &[], flags, None).map(drop)
 }
 
 /// One packet: its type, and the rest in `buffer`; `None` at the end.
 pub fn hear(socket: &OwnedFd, buffer: &mut Vec<u8>, flags: MsgFlags) -> nix::Result<Option<u8>> {
-    buffer.resize(MOST + 1, 0);
+    let fd = socket.as_fd().as_raw_fd();
+    // How long it is first: most are short, and a shim shall stay small.
+    let look = flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+    let length = recv(fd, &mut [], look)?;
+    buffer.resize(length.clamp(1, MOST + 1) - 1, 0);
     let mut kind = [0];
-    let length = {
-        let mut data = [IoSliceMut::new(&mut kind), IoSliceMut::new(buffer)];
-        nix::sys::socket::recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut data, None, flags)?.bytes
-    };
-    buffer.truncate(length.saturating_sub(1));
+    let mut data = [IoSliceMut::new(&mut kind), IoSliceMut::new(buffer)];
+    let length = recvmsg::<()>(fd, &mut data, None, flags)?.bytes;
     Ok((length > 0).then_some(kind[0]))
 }

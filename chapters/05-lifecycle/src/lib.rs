@@ -30,10 +30,11 @@ pub mod mounts;
 mod namespaces;
 pub mod pty;
 pub mod relay;
-mod resources;
+pub mod resources;
 pub mod runtime;
 mod settings;
 pub mod state;
+pub mod statistics;
 #[allow(unsafe_code)]
 mod sys;
 

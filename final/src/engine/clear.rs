@@ -7,9 +7,9 @@ use ch01_clone::{Context, Error, ExitStatus, Result};
 use ch03_cgroups::Cgroup;
 use ch05_lifecycle::Incarnation;
 
-use super::record::{Claim, Record, Status};
 use super::Engine;
 use super::containers::remove_cgroup;
+use super::record::{Claim, Record, Status};
 use super::teardown::Teardown;
 
 impl Engine {

@@ -6,8 +6,8 @@ use ch01_clone::{Context, Error, Result};
 use ch06_images::{Imported, Recipe, Source, collect::Removed};
 use oci_spec::image::{Config, ConfigBuilder};
 
-use super::record::Status;
 use super::Engine;
+use super::record::Status;
 use super::teardown::Teardown;
 use crate::hello;
 

@@ -89,7 +89,8 @@ impl Engine {
             let records = self.list()?;
             let used: Vec<_> =
                 records.iter().filter(|record| record.image_id == image.id).collect();
-            let running = used.iter().find(|record| record.status != Status::Stopped);
+            let running =
+                used.iter().find(|record| record.lives() || record.status == Status::Creating);
             match (running, used.first()) {
                 (Some(record), _) => Err(in_use(wanted, &record.id, "running", "cannot be forced")),
                 (None, Some(record)) if !force => {

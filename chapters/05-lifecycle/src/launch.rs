@@ -93,7 +93,8 @@ pub fn launch(
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     let new = namespaces::of(spec)?;
     let (ends, ours) = streams(stdio)?;
-    let rootfs = mounts::rootfs(spec, tree)?;
+    let mut rootfs = mounts::rootfs(spec, tree)?.relative_to(&state.bundle);
+    rootfs.prepare()?;
     let inside = Inside {
         spec,
         process,

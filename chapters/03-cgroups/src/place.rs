@@ -15,6 +15,7 @@ use ch01_clone::{Error, Result, step};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use crate::devices::privileged;
 use crate::hierarchy::writable;
 use crate::interface::{read, read_if_any};
 use crate::mounts::Mount;
@@ -162,6 +163,8 @@ impl Cgroup {
             match chown(&path, Some(uid), None) {
                 // What its controllers do not have.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // It is a courtesy, and not everybody can extend it.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied && !privileged() => {}
                 done => done.call(|| format!("chown({path:?}, {uid})"))?,
             }
         }

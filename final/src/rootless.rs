@@ -3,13 +3,21 @@
 //! The program starts itself once more in there, and from then on runs as it
 //! does for root. Only what the kernel keeps from such a root differs, and the
 //! chapters know that.
+//!
+//! A container that lives does so in the user namespace of the command that has
+//! started it, and root of another one is nobody in there. So as long as one lives,
+//! the next command joins its user namespace, with mounts of its own.
 
 use std::ffi::OsString;
 use std::os::unix::process::parent_id;
 
-use ch01_clone::{IdMaps, Namespace, Namespaces, Plan, Program, Result, Signals};
+use ch01_clone::{
+    Context, IdMaps, Namespace, Namespaces, Plan, Program, Result, Signals, Waiting, join,
+};
 use ch03_cgroups::Hierarchy;
-use nix::unistd::geteuid;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Pid, geteuid};
 
 /// Set in the inner program's environment.
 const INSIDE: &str = "DOCKSTER_ROOTLESS";
@@ -33,7 +41,8 @@ pub fn needed() -> bool {
 }
 
 /// Runs this program again inside, with the same arguments; returns its exit status.
-pub fn enter() -> Result<u8> {
+/// Inside is where one of `hosts` lives, and without any a new place.
+pub fn enter(mut hosts: impl Iterator<Item = i32>) -> Result<u8> {
     // The inner program shall find a delegated cgroup empty of strangers, and we are one.
     if let Ok(hierarchy) = Hierarchy::probe() {
         hierarchy.step_aside()?;
@@ -51,13 +60,32 @@ pub fn enter() -> Result<u8> {
     let exe = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     let mut program = Program::new(std::iter::once(exe.into_os_string()).chain(args.skip(1)), env)?;
     program.dies_with_parent = true;
+    let signals = Signals::catch()?.without_insisting();
+    // One that ends just now cannot be joined any more, but perhaps the next.
+    let child = match hosts.find_map(|host| joined(Pid::from_raw(host), &program).ok()) {
+        Some(child) => child,
+        None => new(&program)?,
+    };
+    let (child, _) = child.start()?;
+    Ok(child.wait_forwarding(signals)?.code())
+}
+
+fn new(program: &Program) -> Result<Waiting> {
     let plan = Plan {
         namespaces: Namespaces::of([Namespace::User, Namespace::Mount]),
         ids: Some(IdMaps::best()),
         cgroup: None,
     };
-    let signals = Signals::catch()?.without_insisting();
-    let child = plan.spawn(|gate| program.find()?.exec(gate))?;
-    let (child, _) = child.start()?;
-    Ok(child.wait_forwarding(signals)?.code())
+    plan.spawn(|gate| program.clone().find()?.exec(gate))
+}
+
+/// In the user namespace of a container that lives. Its mounts may be old: ours are new.
+fn joined(host: Pid, program: &Program) -> Result<Waiting> {
+    join(host, Namespaces::of([Namespace::User]), |gate| {
+        unshare(CloneFlags::CLONE_NEWNS).call(|| "unshare(CLONE_NEWNS)")?;
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+            .call(|| "mount(MS_REC|MS_PRIVATE)")?;
+        program.clone().find()?.exec(gate)
+    })
 }

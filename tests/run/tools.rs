@@ -137,12 +137,19 @@ impl House {
     }
 }
 
+impl House {
+    fn containers_left(&self) -> Vec<std::ffi::OsString> {
+        let entries = fs::read_dir(self.root().join("containers")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    }
+}
+
 impl Drop for House {
-    /// A test that has failed may leave a container that runs; the next command ends it.
+    /// A test that has failed may leave a container that runs.
     fn drop(&mut self) {
-        let used = fs::read_dir(self.root().join("containers"));
-        if used.is_ok_and(|mut entries| entries.next().is_some()) {
-            let _ = self.dockster(["ps"]).done();
+        let left: Vec<_> = self.containers_left();
+        if !left.is_empty() {
+            let _ = self.dockster(["rm", "-f"]).args(&left).done();
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod cli;
 pub mod credentials;
 mod door;
 pub mod exec;
+pub mod fields;
 mod hooks;
 pub mod incarnation;
 mod inside;

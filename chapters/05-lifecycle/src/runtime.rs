@@ -20,7 +20,7 @@ use ch01_clone::{Context, Error, Gate, Message, Result, step};
 use ch02_chroot::Tree;
 use ch03_cgroups::Cgroup;
 use nix::unistd::Pid;
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 
 use crate::bundle::{self, Bundle};
 use crate::credentials::Credentials;
@@ -71,7 +71,7 @@ impl Runtime {
         options: &CreateOptions,
     ) -> Result<Container<'_>> {
         let bundle = Bundle::load(bundle)?;
-        let stdio = stdio(&bundle.spec, options)?;
+        let stdio = stdio(bundle.spec.process().as_ref(), options)?;
         let (container, started) = self.make(id, &bundle, stdio, options, true)?;
         started.child.leave();
         Ok(container)
@@ -81,12 +81,11 @@ impl Runtime {
     pub fn run(
         &self,
         id: &str,
-        bundle: &Path,
+        bundle: &Bundle,
         stdio: Stdio,
         options: &CreateOptions,
     ) -> Result<(Container<'_>, Started)> {
-        let bundle = Bundle::load(bundle)?;
-        let (container, started) = self.make(id, &bundle, stdio, options, false)?;
+        let (container, started) = self.make(id, bundle, stdio, options, false)?;
         container.after_start()?;
         Ok((container, started))
     }
@@ -218,7 +217,11 @@ impl Container<'_> {
             status,
             pid,
             bundle: note.bundle.clone(),
-            annotations: spec.and_then(|spec| spec.annotations().clone()).unwrap_or_default(),
+            annotations: spec
+                .and_then(|spec| spec.annotations().clone())
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -414,8 +417,7 @@ fn cgroup_from(note: &Note) -> Result<Option<Cgroup>> {
 }
 
 /// What the program's streams are, by `process.terminal` and the console socket.
-fn stdio(spec: &Spec, options: &CreateOptions) -> Result<Stdio> {
-    let process = spec.process().as_ref();
+pub fn stdio(process: Option<&Process>, options: &CreateOptions) -> Result<Stdio> {
     let terminal = process.and_then(|process| process.terminal()).unwrap_or(false);
     match (terminal, &options.console_socket) {
         (true, None) => Err(Error::new(

@@ -1,8 +1,14 @@
 //! The command line: parse, call the engine, print. Words and flags are docker's.
 
+mod attach;
 mod containers;
 mod doctor;
+mod exec;
+mod format;
 mod images;
+mod inspect;
+mod list;
+mod logs;
 mod run;
 
 use std::io::{Write, stdout};
@@ -31,8 +37,36 @@ struct Cli {
 enum Command {
     /// Create and run a new container from an image
     Run(Box<run::RunArgs>),
+    /// Create a new container from an image, and do not start it
+    Create(Box<run::CreateArgs>),
+    /// Start one or more containers
+    Start(attach::StartArgs),
+    /// Stop one or more running containers
+    Stop(containers::StopArgs),
+    /// Stop one or more containers and start them again
+    Restart(containers::StopArgs),
+    /// Kill one or more running containers
+    Kill(containers::KillArgs),
+    /// Wait until one or more containers end, and print their exit statuses
+    Wait(containers::ManyArgs),
+    /// Attach to a running container: see what it says, and type to it
+    Attach(attach::AttachArgs),
+    /// Run one more program in a running container
+    Exec(exec::ExecArgs),
+    /// Print what a container has said
+    Logs(logs::LogsArgs),
     /// List containers
-    Ps(containers::PsArgs),
+    Ps(list::PsArgs),
+    /// Print all that is known of one or more containers
+    Inspect(inspect::InspectArgs),
+    /// Stop all processes of one or more containers where they are
+    Pause(containers::ManyArgs),
+    /// Let all processes of one or more containers go on
+    Unpause(containers::ManyArgs),
+    /// Rename a container
+    Rename(containers::RenameArgs),
+    /// Change limits and policy of one or more containers
+    Update(Box<containers::UpdateArgs>),
     /// Remove one or more containers
     Rm(containers::RmArgs),
     /// Make an image of a tar archive or a directory
@@ -43,6 +77,23 @@ enum Command {
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
     Doctor(doctor::DoctorArgs),
+}
+
+impl Command {
+    /// The container that it is about, if it is about one.
+    fn container(&self) -> Option<&str> {
+        match self {
+            Command::Exec(args) => Some(&args.container),
+            Command::Start(args) => args.containers.first(),
+            Command::Stop(args) | Command::Restart(args) => args.containers.first(),
+            Command::Kill(args) => args.containers.first(),
+            Command::Rm(args) => args.containers.first(),
+            Command::Pause(args) | Command::Unpause(args) => args.containers.first(),
+            Command::Update(args) => args.containers.first(),
+            _ => None,
+        }
+        .map(String::as_str)
+    }
 }
 
 /// The program: parse, become root in a namespace of one's own if need be, do it.
@@ -57,15 +108,32 @@ pub fn main() -> ExitCode {
             return doctor::doctor(args, &root);
         }
         if rootless::needed() {
-            if let Command::Run(args) = &cli.command {
-                args.before_entering()?;
+            match &cli.command {
+                Command::Run(args) => args.create().before_entering()?,
+                Command::Create(args) => args.before_entering()?,
+                _ => {}
             }
-            return Ok(rootless::enter()?);
+            let hosts = engine::people_in(&root, cli.command.container());
+            return Ok(rootless::enter(hosts)?);
         }
         let engine = Engine::open(&root)?;
         match cli.command {
             Command::Run(args) => run::run(&engine, *args),
-            Command::Ps(args) => containers::ps(&engine, &args),
+            Command::Create(args) => run::create(&engine, &args),
+            Command::Start(args) => attach::start(&engine, &args),
+            Command::Stop(args) => containers::stop(&engine, &args),
+            Command::Restart(args) => containers::restart(&engine, &args),
+            Command::Kill(args) => containers::kill(&engine, &args),
+            Command::Wait(args) => containers::wait(&engine, &args),
+            Command::Attach(args) => attach::attach(&engine, &args),
+            Command::Exec(args) => exec::exec(&engine, &args),
+            Command::Logs(args) => logs::logs(&engine, &args),
+            Command::Ps(args) => list::ps(&engine, &args),
+            Command::Inspect(args) => inspect::inspect(&engine, &args),
+            Command::Pause(args) => containers::pause(&engine, &args, true),
+            Command::Unpause(args) => containers::pause(&engine, &args, false),
+            Command::Rename(args) => containers::rename(&engine, &args),
+            Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
             Command::Images(args) => images::images(&engine, &args),
@@ -95,18 +163,41 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// The same of lines whose cells are parted by tabs.
+fn columns(lines: &[String]) -> String {
+    let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
+    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |row: &Vec<&str>, column: usize| row.get(column).map_or(0, |c| c.chars().count());
+    let widths: Vec<usize> = (0..most)
+        .map(|column| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Vec<&str>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}   "));
+        cells.collect::<String>().trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
 /// How long ago, as docker says it.
 fn ago(seconds_since_1970: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = now.map_or(0, |now| now.as_secs()).saturating_sub(seconds_since_1970);
-    let (number, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..172_800 => (seconds / 3600, "hour"),
-        172_800..1_209_600 => (seconds / 86_400, "day"),
-        1_209_600..5_184_000 => (seconds / 604_800, "week"),
-        _ => (seconds / 2_592_000, "month"),
-    };
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {unit}{plural} ago")
+    format!("{} ago", span(seconds))
+}
+
+/// How long, as docker says it.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".to_owned(),
+        120..3600 => format!("{} minutes", seconds / 60),
+        3600..7200 => "About an hour".to_owned(),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        172_800..1_209_600 => format!("{} days", seconds / 86_400),
+        1_209_600..5_184_000 => format!("{} weeks", seconds / 604_800),
+        5_184_000..63_072_000 => format!("{} months", seconds / 2_592_000),
+        _ => format!("{} years", seconds / 31_536_000),
+    }
 }

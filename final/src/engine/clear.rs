@@ -1,16 +1,17 @@
 //! What is there, and what goes: list, remove, and clear away what was abandoned.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ch01_clone::{Context, Error, ExitStatus, Result};
 use ch03_cgroups::Cgroup;
 use ch05_lifecycle::Incarnation;
 
-use super::record::{Claim, Record, Status};
 use super::Engine;
 use super::containers::remove_cgroup;
+use super::record::{Claim, Record, Status};
 use super::teardown::Teardown;
+use crate::shim::{time, wire};
 
 impl Engine {
     /// All containers and their records, the newest first.
@@ -23,33 +24,34 @@ impl Engine {
         Ok(records)
     }
 
-    /// Removes a container that has ended; with `force` one that runs is killed first.
-    pub fn remove(&self, text: &str, force: bool) -> Result<String> {
+    /// Removes a container that does not run; with `force` one that runs is killed first.
+    pub fn remove(&self, text: &str, force: bool) -> Result<()> {
         let id = self.find(text)?;
         let dir = self.container(&id);
         let record = Record::load(&dir)?;
         let mut claim = Claim::take(&dir)?;
-        if claim.is_none() && force {
-            let init = record.as_ref().and_then(|record| record.init).filter(|init| init.alive());
-            if let Some(init) = init {
-                kill(init)?;
+        if let (None, true, Some(record)) = (&claim, force, &record) {
+            if let Some(line) = self.lively(record)? {
+                line.say(b'W', b"")?;
+                line.say(b'S', &nix::libc::SIGKILL.to_ne_bytes())?;
+                self.end_of(&line, Some(Instant::now() + Duration::from_secs(30)))?;
             }
             claim = wait_for_claim(&dir)?;
         }
         let Some(claim) = claim else {
             if !dir.exists() {
-                return Ok(text.to_owned());
+                return Ok(());
             }
+            let state = record.map_or("running", |r| if r.paused { "paused" } else { "running" });
             return Err(Error::new(format!(
-                "cannot remove container \"{text}\": container is running: stop the container \
+                "cannot remove container \"{text}\": container is {state}: stop the container \
                  before removing or force remove"
             )));
         };
-        match record {
-            Some(record) => self.forget(&record, claim)?,
-            None => claim.remove()?,
+        match Record::load(&dir)? {
+            Some(record) => self.forget(&record, claim),
+            None => claim.remove(),
         }
-        Ok(text.to_owned())
     }
 
     /// Clears away what a runtime that was killed has left behind.
@@ -58,7 +60,7 @@ impl Engine {
         for id in self.ids()? {
             let dir = self.container(&id);
             let record = Record::load(&dir).unwrap_or(None);
-            if record.as_ref().is_some_and(|record| record.status == Status::Stopped) {
+            if record.as_ref().is_some_and(at_rest) {
                 continue;
             }
             if let Some(claim) = Claim::take(&dir)? {
@@ -74,27 +76,43 @@ impl Engine {
 
     fn clear(&self, claim: Claim, record: Option<Record>) -> Result<()> {
         let Some(mut record) = record else { return claim.remove() };
-        if record.status == Status::Stopped {
+        if at_rest(&record) {
             return Ok(());
         }
         let mut down = Teardown::default();
-        if let Some(init) = record.init.filter(|init| init.alive()) {
-            down.also(kill(init));
-        }
+        let init = record.init.filter(|init| init.alive());
+        down.also(init.map_or(Ok(()), kill));
         if !record.cgroup.is_empty() {
             down.also(
                 Cgroup::from_paths(record.cgroup.clone()).and_then(|cgroup| remove_cgroup(&cgroup)),
             );
         }
+        if init.is_some_and(Incarnation::alive) {
+            // As long as it lives, it shows as what it is.
+            return down.end();
+        }
         if record.auto_remove || record.status == Status::Creating {
             down.also(self.forget(&record, claim));
-        } else {
-            record.status = Status::Stopped;
-            record.exit_code.get_or_insert(ExitStatus::Signaled(9).code());
-            down.also(record.save(claim.dir()));
+            return down.end();
         }
+        if record.exit_code.is_none() {
+            record.exit_code = Some(ExitStatus::Signaled(9).code());
+            record.error = "monitor lost".to_owned();
+            record.finished = time::now();
+        }
+        (record.status, record.paused) = (Status::Stopped, false);
+        (record.monitor, record.init) = (None, None);
+        let _ = std::fs::remove_file(claim.dir().join(wire::FILE));
+        down.also(record.save(claim.dir()));
+        self.note(&record, "die");
+        down.also(self.revive(claim, record));
         down.end()
     }
+}
+
+/// Whether nothing of it runs, and nothing is to be done about it.
+fn at_rest(record: &Record) -> bool {
+    matches!(record.status, Status::Created | Status::Stopped)
 }
 
 /// Kills the first process of a container, and with it all others, and waits until it is gone.

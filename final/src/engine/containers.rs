@@ -1,31 +1,36 @@
-//! Containers: run, list, remove, and clear away what was abandoned.
+//! Containers: made on paper, run in the foreground, and taken down.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{Incarnation, Launch, State, Stdio, credentials, launch, pty, relay};
+use ch05_lifecycle::{Incarnation, Launch, State, Stdio, credentials, launch, pty};
 use ch06_images::Image;
 use oci_spec::runtime::Spec;
 
-use super::record::{Claim, Record, Status};
+use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
 use super::teardown::Teardown;
-use super::{Engine, names, spec};
+use super::{Engine, names, signals, spec};
 use crate::portrait::{self, About};
+use crate::shim::monitor::{Life, Local, Monitor};
+use crate::shim::{time, wire};
 
-/// What the user asked for: `dockster run`, parsed.
+/// What the user asked for: `dockster run` or `create`, parsed.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// The image.
     pub image: String,
     /// The command, if not the image's own.
     pub command: Vec<String>,
+    /// What it is entered by, if not what the image says.
+    pub entrypoint: Option<Vec<String>>,
     /// Our standard input is the container's.
     pub interactive: bool,
     /// It gets a terminal of its own.
     pub terminal: bool,
+    /// Nobody is attached to it.
+    pub detached: bool,
     /// It is removed when it ends.
     pub remove: bool,
     /// Its name, if not one that is made up.
@@ -38,6 +43,8 @@ pub struct RunOptions {
     pub user: Option<String>,
     /// Parts of the host's tree that it sees.
     pub volumes: Vec<Mount>,
+    /// The same as they were written.
+    pub binds: Vec<String>,
     /// Its hostname, if not the beginning of its id.
     pub hostname: Option<String>,
     /// Whether its root can only be read.
@@ -46,14 +53,26 @@ pub struct RunOptions {
     pub tmpfs: Vec<Mount>,
     /// Its share of the machine.
     pub limits: Limits,
+    /// When it is started again.
+    pub restart: Policy,
+    /// What stops it, if not what the image says.
+    pub stop_signal: Option<String>,
+    /// How long that may take, in seconds.
+    pub stop_timeout: Option<i64>,
+    /// How its output is kept.
+    pub log: LogOptions,
+    /// Labels, as `NAME=value`.
+    pub labels: Vec<String>,
 }
 
 /// A container that is made, on paper.
-struct Made {
-    claim: Claim,
-    record: Record,
-    spec: Spec,
-    cgroup: Option<Cgroup>,
+pub(super) struct Made {
+    pub(super) claim: Claim,
+    pub(super) record: Record,
+    pub(super) spec: Spec,
+    pub(super) cgroup: Option<Cgroup>,
+    /// Who is connected to it, if it has lived.
+    pub(super) clients: Option<Monitor>,
 }
 
 /// How a run ended.
@@ -72,11 +91,11 @@ impl Engine {
         self.sweep()?;
         let id = names::new_id()?;
         // An image that is recorded as used is not removed any more.
-        let (image, mut made) = self.store.resolve_then(&options.image, |image| {
+        let mut made = self.store.resolve_then(&options.image, |image| {
             watch(self.about(&id), image);
-            Ok((image.clone(), self.make(options, image, &id)?))
+            self.make(options, image, &id)
         })?;
-        let lived = self.live(options, &image, &mut made, signals);
+        let lived = self.live(options, &mut made, signals);
         let oom_kills =
             made.cgroup.as_ref().map_or(0, |cgroup| cgroup.events().map_or(0, |e| e.oom_kills));
         let outcome = lived.map(|status| Outcome { status, oom_kills });
@@ -86,7 +105,7 @@ impl Engine {
     }
 
     /// Makes a container on paper: from here on it has a directory, a record and a name.
-    fn make(&self, options: &RunOptions, image: &Image, id: &str) -> Result<Made> {
+    pub(super) fn make(&self, options: &RunOptions, image: &Image, id: &str) -> Result<Made> {
         let args = spec::command(options, image)?;
         let spec = spec::spec(options, image, id, &args)?;
         let mut record = self.record(options, image, id, args)?;
@@ -100,7 +119,7 @@ impl Engine {
                 None => return Err(self.conflict(&record.name)),
             }
         };
-        Ok(Made { claim, record, spec, cgroup })
+        Ok(Made { claim, record, spec, cgroup, clients: None })
     }
 
     fn record(
@@ -120,8 +139,15 @@ impl Engine {
             image: image.name.clone().unwrap_or_else(|| image.id.clone()),
             image_id: image.id.clone(),
             command,
-            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            created: time::now(),
             status: Status::Creating,
+            plan: plan(options, image)?,
+            started: 0,
+            finished: 0,
+            restarts: 0,
+            stopped_by_user: false,
+            paused: false,
+            error: String::new(),
             auto_remove: options.remove,
             monitor: Incarnation::of(std::process::id() as i32),
             init: None,
@@ -132,7 +158,7 @@ impl Engine {
     }
 
     /// A cgroup for it. Without limits, and where we may make none, it does without.
-    fn cgroup_for(&self, id: &str, limits: &Limits) -> Result<Option<Cgroup>> {
+    pub(super) fn cgroup_for(&self, id: &str, limits: &Limits) -> Result<Option<Cgroup>> {
         let hierarchy = Hierarchy::probe();
         let delegated = hierarchy.as_ref().is_ok_and(Hierarchy::delegated);
         match *limits == Limits::default() && !delegated {
@@ -169,24 +195,31 @@ impl Engine {
         }
     }
 
-    fn live(
-        &self,
-        options: &RunOptions,
-        image: &Image,
-        made: &mut Made,
-        signals: Signals,
-    ) -> Result<ExitStatus> {
-        let Made { claim, record, spec, cgroup } = made;
+    /// In the foreground: we are its monitor ourselves.
+    fn live(&self, options: &RunOptions, made: &mut Made, signals: Signals) -> Result<ExitStatus> {
+        let listener = wire::listener(made.claim.dir())?;
+        let life = self.launch(made, pty::size())?;
+        let mut monitor = Monitor::new(made.record.clone(), made.claim.dir(), listener);
+        monitor.attach(Local::new(signals, options.interactive, options.terminal)?);
+        let lived = monitor.live(life);
+        // What others have changed meanwhile.
+        made.record = monitor.record.clone();
+        made.clients = Some(monitor);
+        lived
+    }
+
+    /// Starts the program of a container that is made; it is recorded as running.
+    pub(super) fn launch(&self, made: &mut Made, (rows, columns): (u16, u16)) -> Result<Life> {
+        let Made { claim, record, spec, cgroup, .. } = made;
         if let Some(cgroup) = cgroup {
             cgroup.create(&ch05_lifecycle::limits(spec)?)?;
         }
-        let (rows, columns) = pty::size();
-        let stdio = match options.terminal {
+        let stdio = match record.plan.terminal {
             true => Stdio::Terminal { rows, columns },
-            false => Stdio::Pipes { stdin: options.interactive },
+            false => Stdio::Pipes { stdin: record.plan.stdin },
         };
         let tree = Tree::Overlay {
-            lowers: image.layers.clone(),
+            lowers: record.plan.layers.clone(),
             kept: Some(claim.dir().to_owned()),
             volatile: record.auto_remove,
         };
@@ -203,31 +236,42 @@ impl Engine {
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;
+            record.started = time::now();
+            (record.exit_code, record.oom_killed, record.paused) = (None, false, false);
+            record.error = String::new();
             record.save(claim.dir())
         })?;
-        relay(started, signals, options.interactive)
+        Life::of(started)
     }
 
     /// Takes down what was made, and keeps the record of a container that ran
     /// and shall stay. What cannot be taken down now stays recorded, too: the
     /// next command tries again.
     fn end(&self, made: Made, outcome: &Result<Outcome>) -> Result<()> {
-        let Made { claim, mut record, cgroup, .. } = made;
+        let Made { claim, mut record, cgroup, clients, .. } = made;
+        let code = outcome.as_ref().map_or(0, |outcome| outcome.status.code());
         let stays = match outcome {
             Ok(outcome) if !record.auto_remove => {
-                record.exit_code = Some(outcome.status.code());
+                record.exit_code = Some(code);
                 record.oom_killed = outcome.oom_kills > 0;
+                record.finished = time::now();
                 record.save(claim.dir())?;
                 true
             }
             _ => false,
         };
         cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
-        if !stays {
-            return self.forget(&record, claim);
+        if stays {
+            record.status = Status::Stopped;
+            record.paused = false;
+            record.save(claim.dir())?;
+        } else {
+            self.forget(&record, claim)?;
         }
-        record.status = Status::Stopped;
-        record.save(claim.dir())
+        if let Some(mut clients) = clients {
+            clients.tell_end(code, &record.error);
+        }
+        Ok(())
     }
 
     /// Nothing is left of it.
@@ -242,12 +286,38 @@ impl Engine {
         )
     }
 
-    fn about(&self, id: &str) -> About {
+    pub(super) fn about(&self, id: &str) -> About {
         About {
             root: self.container(id).join("merged").display().to_string(),
             host: crate::rootless::witness(),
         }
     }
+}
+
+/// What does not change from one start to the next.
+fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
+    let config = image.config.config().clone().unwrap_or_default();
+    let stop = options.stop_signal.clone().or(config.stop_signal().clone());
+    let mut labels: std::collections::BTreeMap<_, _> =
+        config.labels().clone().unwrap_or_default().into_iter().collect();
+    for label in &options.labels {
+        let (name, value) = label.split_once('=').unwrap_or((label, ""));
+        labels.insert(name.to_owned(), value.to_owned());
+    }
+    let entrypoint = options.entrypoint.clone().or(config.entrypoint().clone());
+    Ok(Plan {
+        layers: image.layers.clone(),
+        terminal: options.terminal,
+        stdin: options.interactive,
+        stdin_once: options.interactive && !options.detached,
+        restart: options.restart,
+        stop_signal: stop.map_or(Ok(nix::libc::SIGTERM), |name| signals::number(&name))?,
+        stop_timeout: options.stop_timeout,
+        log: options.log,
+        labels,
+        entrypoint: entrypoint.unwrap_or_default(),
+        binds: options.binds.clone(),
+    })
 }
 
 /// Whoever is left in it ends, and it goes.

@@ -6,8 +6,8 @@ use ch01_clone::{Context, Error, Result};
 use ch06_images::{Imported, Recipe, Source, collect::Removed};
 use oci_spec::image::{Config, ConfigBuilder};
 
-use super::record::Status;
 use super::Engine;
+use super::record::Status;
 use super::teardown::Teardown;
 use crate::hello;
 
@@ -89,7 +89,8 @@ impl Engine {
             let records = self.list()?;
             let used: Vec<_> =
                 records.iter().filter(|record| record.image_id == image.id).collect();
-            let running = used.iter().find(|record| record.status != Status::Stopped);
+            let running =
+                used.iter().find(|record| record.lives() || record.status == Status::Creating);
             match (running, used.first()) {
                 (Some(record), _) => Err(in_use(wanted, &record.id, "running", "cannot be forced")),
                 (None, Some(record)) if !force => {

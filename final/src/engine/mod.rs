@@ -1,10 +1,15 @@
 //! What Dockster does, one file a noun. The truth is on disk, below one root.
 
 mod clear;
+mod commands;
 pub mod containers;
+mod events;
+pub mod exec;
 pub mod images;
+mod life;
 mod names;
 pub mod record;
+pub mod signals;
 mod spec;
 mod teardown;
 
@@ -27,6 +32,23 @@ pub fn default_root() -> PathBuf {
             .join("dockster"),
         false => "/var/lib/dockster".into(),
     }
+}
+
+/// Processes that live in the user namespaces of containers that run: first of the one
+/// that `wanted` names. For an ordinary user, who is not in any of them yet.
+pub fn people_in(root: &Path, wanted: Option<&str>) -> impl Iterator<Item = i32> {
+    let dir = root.join("containers");
+    let wanted = wanted.map(|name| match std::fs::read_link(root.join("names").join(name)) {
+        Ok(id) => id,
+        Err(_) => name.into(),
+    });
+    let all = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+    let all = wanted.into_iter().chain(all.map(|entry| entry.file_name().into()));
+    all.flat_map(move |id| {
+        let record = record::Record::load(&dir.join(id)).ok().flatten();
+        let people = record.map(|record| [record.monitor, record.init]).into_iter().flatten();
+        people.flatten().filter(|one| one.alive()).map(|one| one.pid).collect::<Vec<_>>()
+    })
 }
 
 /// The engine: all state lies below its root, and all names follow from it.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,10 +34,31 @@ pub struct Record {
     pub image_id: String,
     /// What it runs.
     pub command: Vec<String>,
-    /// When it was created, in seconds since 1970.
+    /// When it was created, in nanoseconds since 1970, as all times here.
     pub created: u64,
     /// Where it stands.
     pub status: Status,
+    /// How it is to be run.
+    #[serde(default)]
+    pub plan: Plan,
+    /// When its program was started last; 0: never.
+    #[serde(default)]
+    pub started: u64,
+    /// When its program ended last; 0: never.
+    #[serde(default)]
+    pub finished: u64,
+    /// How often its policy has started it again.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Whether somebody has stopped it: then its policy leaves it alone.
+    #[serde(default)]
+    pub stopped_by_user: bool,
+    /// Whether its processes stand still.
+    #[serde(default)]
+    pub paused: bool,
+    /// What went wrong, if something did.
+    #[serde(default)]
+    pub error: String,
     /// Whether it is removed when it ends.
     pub auto_remove: bool,
     /// Who sees to it: keeps its terminal, waits for it, removes it.
@@ -52,12 +74,118 @@ pub struct Record {
     pub oom_killed: bool,
 }
 
+/// How a container is to be run, each time.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The directories of its image's layers, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Whether it has a terminal.
+    pub terminal: bool,
+    /// Whether its standard input is open.
+    pub stdin: bool,
+    /// Whether its input ends with the first who was attached to it.
+    pub stdin_once: bool,
+    /// What to do when it ends.
+    pub restart: Policy,
+    /// What `stop` sends first: a signal's number.
+    pub stop_signal: i32,
+    /// How long `stop` waits then, in seconds; negative: for ever.
+    pub stop_timeout: Option<i64>,
+    /// How its output is kept.
+    pub log: LogOptions,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// What its image is to be entered by, as far as the command goes.
+    pub entrypoint: Vec<String>,
+    /// The volumes, as they were asked for.
+    pub binds: Vec<String>,
+}
+
+/// When a container is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Never.
+    #[default]
+    No,
+    /// When it has failed, at most so often (0: always).
+    OnFailure(u32),
+    /// Always, even after somebody has stopped it and the machine was started anew.
+    Always,
+    /// Always, but for who has been stopped by somebody.
+    UnlessStopped,
+}
+
+impl Policy {
+    /// Docker's spelling: `no`, `on-failure[:n]`, `always`, `unless-stopped`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (name, count) = text.split_once(':').map_or((text, None), |(n, c)| (n, Some(c)));
+        match (name, count) {
+            ("no" | "", None) => Ok(Self::No),
+            ("always", None) => Ok(Self::Always),
+            ("unless-stopped", None) => Ok(Self::UnlessStopped),
+            ("on-failure", None) => Ok(Self::OnFailure(0)),
+            ("on-failure", Some(count)) => count.parse().map(Self::OnFailure).map_err(|_| {
+                Error::new(format!("invalid restart policy format: {count:?} is not a number"))
+            }),
+            ("no" | "always" | "unless-stopped", Some(_)) => Err(Error::new(
+                "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+            )),
+            _ => Err(Error::new(format!(
+                "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', \
+                 'on-failure', or 'unless-stopped'"
+            ))),
+        }
+    }
+
+    /// Its name, without a number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnFailure(_) => "on-failure",
+            Self::Always => "always",
+            Self::UnlessStopped => "unless-stopped",
+        }
+    }
+
+    /// Whether it starts a container again that nobody has stopped.
+    pub fn again(self, code: u8, restarts: u32) -> bool {
+        match self {
+            Self::No => false,
+            Self::OnFailure(most) => code != 0 && (most == 0 || restarts < most),
+            Self::Always | Self::UnlessStopped => true,
+        }
+    }
+}
+
+/// How output is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogOptions {
+    /// Whether it is kept at all.
+    pub kept: bool,
+    /// How large a file may become, in bytes; 0: as large as it gets.
+    pub max_size: u64,
+    /// How many files there may be.
+    pub max_file: u32,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { kept: true, max_size: 0, max_file: 1 }
+    }
+}
+
 /// Where a container stands, as the OCI runtime specification names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Being made.
     Creating,
+    /// Made, and not started yet.
+    Created,
+    /// Its program has ended and will be started again in a moment.
+    Restarting,
     /// Its program runs.
     Running,
     /// Its program has ended.
@@ -65,6 +193,11 @@ pub enum Status {
 }
 
 impl Record {
+    /// Whether somebody is responsible for it.
+    pub fn lives(&self) -> bool {
+        matches!(self.status, Status::Running | Status::Restarting)
+    }
+
     /// Reads the record in a container's directory; `None` if there is none (yet).
     pub fn load(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(FILE);
@@ -147,6 +280,16 @@ impl Claim {
         let held = self.lock.metadata().ok()?;
         let there = fs::metadata(&self.dir).ok()?;
         (held.ino() == there.ino()).then_some(self)
+    }
+
+    /// The same claim, in another program that was given its lock.
+    pub fn inherit(dir: PathBuf, lock: File) -> Self {
+        Self { dir, lock }
+    }
+
+    /// The descriptor that holds the lock.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 
     /// The directory.

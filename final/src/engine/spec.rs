@@ -71,8 +71,10 @@ fn user(image: &Image, user: &str) -> Result<Identity> {
 /// What runs: the image's entry point, and the user's words or the image's own.
 pub fn command(options: &RunOptions, image: &Image) -> Result<Vec<String>> {
     let config = image.config.config().clone().unwrap_or_default();
-    let mut args = config.entrypoint().clone().unwrap_or_default();
+    let mut args = options.entrypoint.clone().or(config.entrypoint().clone()).unwrap_or_default();
     match options.command.is_empty() {
+        // Another way in makes the image's own words meaningless.
+        true if options.entrypoint.is_some() => {}
         true => args.extend(config.cmd().clone().unwrap_or_default()),
         false => args.extend(options.command.iter().cloned()),
     }
@@ -121,7 +123,7 @@ fn with_source(volume: &Mount) -> Result<&Mount> {
     Ok(volume)
 }
 
-fn resources(limits: &Limits) -> Value {
+pub(super) fn resources(limits: &Limits) -> Value {
     json!({
         "memory": {
             "limit": limits.memory,

@@ -56,7 +56,7 @@ pub fn exec(
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
     }
-    cgroup.map_or(Ok(()), |cgroup| cgroup.add(child.pid()))?;
+    cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
     settings::from_outside(process, child.pid())?;
     let (child, terminal) = child.start()?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })

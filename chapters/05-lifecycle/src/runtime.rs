@@ -175,7 +175,9 @@ impl Container<'_> {
             self.place.save(note).and_then(|()| self.place.keep_spec(spec)),
         )?;
         if let Some(cgroup) = cgroup {
-            cgroup.create(&limits(spec)?)?;
+            let provided = limits(spec).and_then(|limits| cgroup.provide(&limits));
+            // Nothing of it is left then; what is there is another's, and not ours to end.
+            provided.inspect_err(|_| note.cgroup.clear())?;
         }
         let what = Launch {
             spec,

@@ -312,9 +312,12 @@ impl Container<'_> {
     /// Removes what is left of it; with `force` also one that runs.
     pub fn delete(&self, force: bool) -> Result<()> {
         let lock = self.place.lock()?;
-        let note = self.place.note()?;
+        let note = match force {
+            true => self.place.note_or_guess(&self.id),
+            false => self.place.note()?,
+        };
         let status = self.place.status(note.as_ref());
-        if !force && matches!(status, Status::Running | Status::Paused) {
+        if !force && matches!(status, Status::Created | Status::Running | Status::Paused) {
             return Err(Error::new(format!(
                 "cannot delete container {} that is not stopped: {status}",
                 self.id
@@ -334,9 +337,8 @@ impl Container<'_> {
     fn clear_away(&self, note: &Note) -> Result<()> {
         let cgroup = cgroup_from(note)?;
         let killed = cgroup.as_ref().map_or(Ok(()), Cgroup::kill);
-        if let Some(init) = note.init.filter(|init| init.alive()) {
-            init.signal(libc::SIGKILL)?;
-            init.wait_for_end()?;
+        if let Some(init) = note.init {
+            init.kill()?;
         }
         killed?;
         cgroup.as_ref().map_or(Ok(()), Cgroup::remove)?;

@@ -159,6 +159,21 @@ impl Place {
         self.write(NOTE, &text)
     }
 
+    /// What is written down, or what can be told without it: after a power cut the file may be empty.
+    pub(crate) fn note_or_guess(&self, id: &str) -> Option<Note> {
+        self.note().unwrap_or_else(|_| {
+            let spec = self.spec().ok()?;
+            let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
+            Some(Note {
+                id: id.to_owned(),
+                bundle: PathBuf::new(),
+                created: SystemTime::UNIX_EPOCH,
+                init: None,
+                cgroup: cgroup.paths(),
+            })
+        })
+    }
+
     /// What is written down; `None` of one that is only a directory yet.
     pub(crate) fn note(&self) -> Result<Option<Note>> {
         match self.read(NOTE) {

@@ -30,7 +30,7 @@ pub(super) fn events(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     }
     let cgroup = container.cgroup()?.ok_or_else(|| Error::new("the container has no cgroup"))?;
     if args.has("stats") {
-        return statistics(id, &cgroup);
+        return tell_statistics(id, &cgroup);
     }
     match init(state.pid)? {
         Some(init) => follow(id, &cgroup, &init, interval).map(|()| 0),
@@ -55,18 +55,14 @@ fn follow(id: &str, cgroup: &Cgroup, init: &OwnedFd, interval: Duration) -> Resu
             return Ok(());
         }
         if Instant::now() >= next {
-            statistics(id, cgroup)?;
+            tell_statistics(id, cgroup)?;
             next += interval;
         }
     }
 }
 
-fn statistics(id: &str, cgroup: &Cgroup) -> Result<u8> {
-    tell("stats", id, Some(data(cgroup)?))
-}
-
-fn data(_cgroup: &Cgroup) -> Result<serde_json::Value> {
-    Ok(serde_json::Value::Null)
+fn tell_statistics(id: &str, cgroup: &Cgroup) -> Result<u8> {
+    tell("stats", id, Some(crate::statistics::statistics(cgroup)?))
 }
 
 /// One event, in the order in which runc writes its members.

@@ -261,6 +261,7 @@ impl Engine {
             _ => false,
         };
         cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
+        let error = record.error.clone();
         if stays {
             record.status = Status::Stopped;
             record.paused = false;
@@ -269,7 +270,7 @@ impl Engine {
             self.forget(&record, claim)?;
         }
         if let Some(mut clients) = clients {
-            clients.tell_end(code, &record.error);
+            clients.tell_last(code, &error);
         }
         Ok(())
     }

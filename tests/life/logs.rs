@@ -131,6 +131,10 @@ fn following() -> Result<(), Failed> {
     follow.stdout().read_to_string(&mut rest)?;
     assert_eq!(rest, "last\n");
     assert!(follow.status()?.success());
+    let all = house.root().join("containers");
+    wait_until("it has gone by itself", PATIENCE, || {
+        fs::read_dir(&all).is_ok_and(|mut left| left.next().is_none())
+    })?;
     house.nothing_left()
 }
 

@@ -8,6 +8,7 @@ mod format;
 mod images;
 mod inspect;
 mod list;
+mod live;
 mod logs;
 mod run;
 
@@ -69,6 +70,17 @@ enum Command {
     Update(Box<containers::UpdateArgs>),
     /// Remove one or more containers
     Rm(containers::RmArgs),
+    /// Print the processes of a container
+    Top(live::TopArgs),
+    /// Print what containers use
+    Stats(live::StatsArgs),
+    /// Print what happens to containers
+    Events(live::EventsArgs),
+    /// Print what has changed in a container's files
+    Diff(live::DiffArgs),
+    /// What is done to all containers
+    #[command(subcommand)]
+    Container(ContainerCommand),
     /// What is done to all of it
     #[command(subcommand)]
     System(SystemCommand),
@@ -80,6 +92,12 @@ enum Command {
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
     Doctor(doctor::DoctorArgs),
+}
+
+#[derive(Subcommand)]
+enum ContainerCommand {
+    /// Remove all containers that do not run
+    Prune(live::PruneArgs),
 }
 
 #[derive(Subcommand)]
@@ -146,6 +164,11 @@ pub fn main() -> ExitCode {
             Command::Rename(args) => containers::rename(&engine, &args),
             Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
+            Command::Top(args) => live::top(&engine, &args),
+            Command::Stats(args) => live::stats(&engine, &args),
+            Command::Events(args) => live::events(&engine, &args),
+            Command::Diff(args) => live::diff(&engine, &args),
+            Command::Container(ContainerCommand::Prune(args)) => live::prune(&engine, &args),
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }

@@ -20,8 +20,6 @@ const PATIENCE: i64 = 10;
 pub struct Ended {
     /// Its status.
     pub code: u8,
-    /// What went wrong then; often nothing.
-    pub error: String,
 }
 
 impl Engine {
@@ -86,7 +84,11 @@ impl Engine {
                 ended.ok_or_else(|| Error::new(format!("{text} does not end")))
             }
             None if record.status == Status::Created => self.wait_for_a_start(&record, text),
-            None => Ok(Ended { code: record.exit_code.unwrap_or(0), error: record.error }),
+            // As it is now: what was read before may be older than its end.
+            None => {
+                let record = self.known(&id, text)?;
+                Ok(Ended { code: record.exit_code.unwrap_or(0) })
+            }
         }
     }
 
@@ -137,9 +139,7 @@ impl Engine {
             };
             match line.hear(&mut body)? {
                 Some(b'X') => {
-                    let error = String::from_utf8_lossy(body.get(1..).unwrap_or_default());
-                    let code = body.first().copied().unwrap_or(0);
-                    return Ok(Some(Ended { code, error: error.into_owned() }));
+                    return Ok(Some(Ended { code: body.first().copied().unwrap_or(0) }));
                 }
                 Some(_) => {}
                 None => return self.end_on_paper(id).map(Some),
@@ -159,12 +159,12 @@ impl Engine {
                 }
                 Some(record) => {
                     let code = record.exit_code.unwrap_or(137);
-                    return Ok(Ended { code, error: record.error });
+                    return Ok(Ended { code });
                 }
                 None => break,
             }
         }
-        Ok(Ended { code: 137, error: "monitor lost".to_owned() })
+        Ok(Ended { code: 137 })
     }
 
     /// Whoever sees to it changes its record; else we do.

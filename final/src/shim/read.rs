@@ -88,6 +88,11 @@ impl Reader {
     }
 }
 
+/// Whether another file is there now where this one was.
+pub fn replaced(file: &File, path: &Path) -> bool {
+    newer_than(file, path).is_some()
+}
+
 /// If this file is not the one that is written any more: those that have been put aside
 /// since, the oldest first.
 fn newer_than(file: &File, path: &Path) -> Option<Vec<PathBuf>> {

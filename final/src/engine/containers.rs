@@ -6,8 +6,8 @@ use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
 use ch05_lifecycle::{Incarnation, Launch, State, Stdio, launch, pty};
-use ch07_confine::credentials;
 use ch06_images::Image;
+use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
 
 use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};

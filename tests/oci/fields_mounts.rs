@@ -353,7 +353,10 @@ fn cgroup(bundle: &mut Bundle) -> Result<(), Failed> {
     let mut lines = seen.lines();
     assert!(lines.next().and_then(|count| count.parse().ok()).unwrap_or(0) > 0, "{seen}");
     // Its own cgroup is the root of what it sees.
-    assert_eq!(lines.collect::<Vec<_>>(), ["own", "refused"], "{seen}");
+    let lines: Vec<_> = lines.collect();
+    // runc 1.1.5 leaves the directory above the hierarchies writable.
+    let wanted = ["own", "refused"];
+    assert!(lines == wanted || crate::bundle::other().is_some() && lines == wanted[..1], "{seen}");
     Ok(())
 }
 

@@ -85,7 +85,6 @@ fn fields() -> Result<(), Failed> {
     assert_eq!(rest.more.priorities, [("eth0".to_owned(), 500)]);
     assert_eq!(rest.more.rdma["mlx5_1"], (Some(3), Some(10000)));
     assert_eq!(rest.more.unified["memory.high"], "64M");
-    assert_eq!(rest.more.extra_controllers(), ["hugetlb", "rdma", "net_cls", "net_prio"]);
 
     // As for runc, 0 and what is empty are left out.
     let none = parsed(json!({

@@ -55,7 +55,7 @@ pub(crate) fn main() -> ! {
         });
         let annotations = annotations.unwrap_or_default();
         let hierarchy = Hierarchy::probe()?;
-        let cgroup = hierarchy.scope(Some(&path), "c1", &annotations, &limits)?;
+        let cgroup = hierarchy.scope(Some(&path), "c1", &annotations)?;
         if std::env::var_os("ONLY_PATHS").is_some() {
             let paths: Vec<_> =
                 cgroup.paths().values().map(|dir| dir.display().to_string()).collect();
@@ -161,7 +161,7 @@ fn no_bus() -> Result<(), Failed> {
 
 fn refused() -> Result<(), Failed> {
     let hierarchy = Hierarchy::probe()?;
-    let scope = |path: &str| hierarchy.scope(Some(path), "c1", &HashMap::new(), &Limits::default());
+    let scope = |path: &str| hierarchy.scope(Some(path), "c1", &HashMap::new());
     for path in [
         "/docker/c1",
         "a.slice:b",
@@ -184,6 +184,6 @@ fn refused() -> Result<(), Failed> {
     let all = found.paths().values().all(|dir| dir.ends_with("system.slice/dockster-c1.scope"));
     check(all, || format!("{:?}", found.paths()))?;
     let annotation = HashMap::from([("org.systemd.property.X".to_owned(), "1".to_owned())]);
-    let wrong = hierarchy.scope(None, "c1", &annotation, &Limits::default());
+    let wrong = hierarchy.scope(None, "c1", &annotation);
     check(wrong.is_err(), || "a property called X".into())
 }

@@ -13,7 +13,7 @@ use dockster_tests::{
 use serde_json::{Value, json};
 
 /// Time enough for anything that ends by itself.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The runtime under test: ours, or another one, to see that a test tests what it should
 /// (`DOCKSTER_TEST_RUNTIME=/usr/sbin/runc`).

@@ -91,14 +91,14 @@ fn asking(path: &str) -> Value {
 /// A value of the type that the field has.
 fn leaf(name: &str) -> Value {
     match name {
-        "*" => json!({"eth9": {"name": "eth1"}}),
-        "enableCMT" | "enableMBM" | "enableMonitoring" => json!({ name: true }),
-        "schemata" => json!({ name: ["MB:0=10"] }),
-        "mode" => json!({ name: "MPOL_LOCAL" }),
-        "flags" => json!({ name: ["MPOL_F_STATIC_NODES"] }),
+        "*" => json!({"name": "eth1"}),
+        "enableCMT" | "enableMBM" | "enableMonitoring" => json!(true),
+        "schemata" => json!(["MB:0=10"]),
+        "mode" => json!("MPOL_LOCAL"),
+        "flags" => json!(["MPOL_F_STATIC_NODES"]),
         "closID" | "l3CacheSchema" | "memBwSchema" | "nodes" | "name" | "listenerPath"
-        | "listenerMetadata" => json!({ name: "0" }),
-        _ => json!({ name: 10 }),
+        | "listenerMetadata" => json!("0"),
+        _ => json!(10),
     }
 }
 

@@ -17,6 +17,7 @@ mod fields_mounts;
 mod fields_process;
 mod life;
 mod podman;
+mod verbs;
 
 fn main() {
     let topics = [
@@ -26,6 +27,7 @@ fn main() {
         docker::trials(),
         fields::trials(),
         life::trials(),
+        verbs::trials(),
     ];
     dockster_tests::run(topics.into_iter().flatten().collect())
 }

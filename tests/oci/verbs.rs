@@ -545,7 +545,10 @@ fn terminals(bundle: &mut Bundle) -> Result<(), Failed> {
     terminal.type_keys("stty size; tty\r")?;
     terminal.wait_for("30 100")?;
     terminal.wait_for("/dev/pts/0")?;
-    terminal.type_keys("trap 'echo $((40+2)) interrupts' INT\r\x03")?;
+    // One after the other: Ctrl-C throws away what was typed and not yet read.
+    terminal.type_keys("trap 'echo $((40+2)) interrupts' INT; echo $((30+1)) set\r")?;
+    terminal.wait_for("31 set")?;
+    terminal.type_keys("\x03")?;
     terminal.wait_for("42 interrupts")?;
     terminal.resize(40, 120)?;
     terminal.wait_until("the size is new", |screen| screen.contains("# "))?;

@@ -111,7 +111,7 @@ impl Hierarchy {
             paths.insert(String::new(), base.join(&path));
         }
         if let Some(v1) = &self.v1 {
-            paths.extend(v1.paths(&path, &[]));
+            paths.extend(v1.paths(&path));
         }
         Cgroup::from_paths(paths)
     }

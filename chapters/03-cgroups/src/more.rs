@@ -214,17 +214,6 @@ impl More {
         all.extend(self.rdma_lines().map(|line| Setting::new("rdma.max", line)));
         Ok(all)
     }
-
-    /// The version 1 hierarchies that these need and others do without.
-    pub fn extra_controllers(&self) -> Vec<&'static str> {
-        let needed = [
-            ("hugetlb", !self.hugepages.is_empty()),
-            ("rdma", !self.rdma.is_empty()),
-            ("net_cls", self.class_id.is_some()),
-            ("net_prio", !self.priorities.is_empty()),
-        ];
-        needed.into_iter().filter_map(|(name, needed)| needed.then_some(name)).collect()
-    }
 }
 
 /// It is written as it is given, but into this cgroup's files only.

@@ -15,6 +15,7 @@ use ch01_clone::{Error, Result, step};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use crate::devices::privileged;
 use crate::hierarchy::writable;
 use crate::interface::{read, read_if_any};
 use crate::mounts::Mount;
@@ -38,10 +39,10 @@ impl Hierarchy {
             return Err(Error::new("linux.cgroupsPath is the root of all cgroups"));
         }
         if given.is_some_and(Path::is_absolute) {
-            return self.below(&self.top, &below, limits).map(Some);
+            return self.below(&self.top, &below).map(Some);
         }
         match self.our_place() {
-            Some(base) => self.below(&base, &below, limits).map(Some),
+            Some(base) => self.below(&base, &below).map(Some),
             None if given.is_none() && !limits.asked() => Ok(None),
             None => Err(self.not_delegated()),
         }
@@ -53,20 +54,19 @@ impl Hierarchy {
         path: Option<&str>,
         id: &str,
         annotations: &HashMap<String, String>,
-        limits: &Limits,
     ) -> Result<Cgroup> {
         let unit = Unit::parse(path, id, annotations)?;
-        let cgroup = self.below(&self.top, &unit.path()?, limits)?;
+        let cgroup = self.below(&self.top, &unit.path()?)?;
         Ok(Cgroup { unit: Some(unit), ..cgroup })
     }
 
-    fn below(&self, base: &Path, path: &Path, limits: &Limits) -> Result<Cgroup> {
+    fn below(&self, base: &Path, path: &Path) -> Result<Cgroup> {
         let mut paths = BTreeMap::new();
         if self.unified {
             paths.insert(String::new(), base.join(path));
         }
         if let Some(v1) = &self.v1 {
-            paths.extend(v1.paths(path, &limits.more.extra_controllers()));
+            paths.extend(v1.all_paths(path));
         }
         Cgroup::from_paths(paths)
     }
@@ -88,7 +88,7 @@ impl Hierarchy {
     pub fn sweep(&self, parent: &str, abandoned: impl Fn(&str) -> bool) {
         let Some(base) = &self.base else { return };
         let mut dirs: Vec<_> = self.unified.then(|| base.join(parent)).into_iter().collect();
-        dirs.extend(self.v1.iter().flat_map(|v1| v1.paths(Path::new(parent), &[]).into_values()));
+        dirs.extend(self.v1.iter().flat_map(|v1| v1.paths(Path::new(parent)).into_values()));
         for entry in dirs.iter().filter_map(|dir| read_dir(dir).ok()).flatten().flatten() {
             if abandoned(&entry.file_name().to_string_lossy()) {
                 let _ = remove_dir(entry.path());
@@ -162,6 +162,8 @@ impl Cgroup {
             match chown(&path, Some(uid), None) {
                 // What its controllers do not have.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // It is a courtesy, and not everybody can extend it.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied && !privileged() => {}
                 done => done.call(|| format!("chown({path:?}, {uid})"))?,
             }
         }

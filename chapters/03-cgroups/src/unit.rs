@@ -103,8 +103,10 @@ impl Unit {
     /// Has systemd make it, and waits until it is there. Someone waits in it until
     /// [`release`](Self::release).
     pub(crate) fn start(&self, limits: &Limits) -> Result<()> {
-        let holder = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-        let holder = holder.call(|| "execve(cat)")?;
+        let mut holder = Command::new("cat");
+        // It ends with us at the latest, when nobody can write to it any more.
+        holder.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let holder = holder.spawn().call(|| "execve(cat)")?;
         let pid = holder.id();
         *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(holder);
         let started = self.ask(pid, limits).or_else(|error| {

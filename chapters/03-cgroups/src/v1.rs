@@ -37,8 +37,9 @@ const LIMITING: [&str; 5] = ["memory", "cpu", "pids", "cpuset", "blkio"];
 const OURS: [&str; 8] =
     ["memory", "cpu", "cpuacct", "pids", "cpuset", "blkio", "freezer", "devices"];
 
-/// What only some limits need: made for those who ask for these.
-const ON_REQUEST: [&str; 4] = ["hugetlb", "rdma", "net_cls", "net_prio"];
+/// What else may be mounted: controllers for rare limits, and a tree without any, in
+/// which a service manager sorts processes (`name=systemd`).
+const OTHERS: [&str; 6] = ["hugetlb", "rdma", "net_cls", "net_prio", "perf_event", "misc"];
 
 /// From here on the kernel means "no limit" (it rounds to whole pages).
 pub(crate) const UNLIMITED: u64 = 1 << 62;
@@ -48,29 +49,30 @@ pub(crate) const UNLIMITED: u64 = 1 << 62;
 pub(crate) struct Mounts {
     /// Those of which every cgroup has a directory.
     usual: BTreeMap<String, Mount>,
-    /// Those of which only some have one.
-    on_request: BTreeMap<String, Mount>,
+    /// Those of which only a container of an OCI runtime has one.
+    others: BTreeMap<String, Mount>,
 }
 
 impl Mounts {
     /// The mounts of a host whose controllers are version 1; `None` on others.
     pub(crate) fn find(mountinfo: &str) -> Option<Self> {
-        let (mut usual, mut on_request) = (BTreeMap::new(), BTreeMap::new());
+        let (mut usual, mut others) = (BTreeMap::new(), BTreeMap::new());
         for mount in Mount::find(mountinfo, "cgroup") {
-            let of = |list: &[&str]| {
-                let names = mount.options.split(',').filter(|name| list.contains(name));
+            let of = |ours: &dyn Fn(&str) -> bool| {
+                let names = mount.options.split(',').filter(|name| ours(name));
                 names.collect::<Vec<_>>().join(",")
             };
-            let (ours, rare) = (of(&OURS), of(&ON_REQUEST));
+            let known = of(&|name| OURS.contains(&name));
+            let other = of(&|name| OTHERS.contains(&name) || name.starts_with("name="));
             // The shortest path came first.
-            match (ours.is_empty(), rare.is_empty()) {
-                (false, _) => drop(usual.entry(ours).or_insert(mount)),
-                (true, false) => drop(on_request.entry(rare).or_insert(mount)),
+            match (known.is_empty(), other.is_empty()) {
+                (false, _) => drop(usual.entry(known).or_insert(mount)),
+                (true, false) => drop(others.entry(other).or_insert(mount)),
                 (true, true) => {}
             }
         }
         let limits = |names: &String| names.split(',').any(|name| LIMITING.contains(&name));
-        usual.keys().any(limits).then_some(Self { usual, on_request })
+        usual.keys().any(limits).then_some(Self { usual, others })
     }
 
     /// One of them, where nothing else is mounted. There is one.
@@ -83,11 +85,14 @@ impl Mounts {
         self.usual.values().all(|mount| access(&mount.point, AccessFlags::W_OK).is_ok())
     }
 
-    /// The directories of the cgroup at `path`, with those of `extra` controllers.
-    pub(crate) fn paths(&self, path: &Path, extra: &[&str]) -> BTreeMap<String, PathBuf> {
-        let asked = |names: &str| names.split(',').any(|name| extra.contains(&name));
-        let rare = self.on_request.iter().filter(|(names, _)| asked(names));
-        let all = self.usual.iter().chain(rare);
+    /// The directories of the cgroup at `path`.
+    pub(crate) fn paths(&self, path: &Path) -> BTreeMap<String, PathBuf> {
+        self.usual.iter().map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
+    }
+
+    /// Those, and the ones in all other hierarchies.
+    pub(crate) fn all_paths(&self, path: &Path) -> BTreeMap<String, PathBuf> {
+        let all = self.usual.iter().chain(&self.others);
         all.map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use ch01_clone::{Context, Error, Result};
 use oci_spec::runtime::{Process, Spec};
 
+use crate::{fields, settings};
+
 /// What a container shall be, as the OCI runtime specification writes it down.
 #[derive(Debug, Clone)]
 pub struct Bundle {
@@ -22,7 +24,10 @@ impl Bundle {
         let path = dir.join("config.json");
         let text = fs::read(&path).call(|| format!("open({path:?})"))?;
         let invalid = |error: serde_json::Error| Error::new(format!("{path:?}: {error}"));
-        let spec: Spec = serde_json::from_slice(&text).map_err(invalid)?;
+        let mut config = serde_json::from_slice(&text).map_err(invalid)?;
+        fields::refuse(&config)?;
+        fields::respell(&mut config);
+        let spec = serde_json::from_value(config).map_err(invalid)?;
         check(&spec)?;
         Ok(Self { dir, spec })
     }
@@ -44,6 +49,10 @@ fn check(spec: &Spec) -> Result<()> {
             spec.version()
         )));
     }
+    let personality = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref());
+    if personality.is_some_and(|p| p.flags().as_ref().is_some_and(|flags| !flags.is_empty())) {
+        return Err(Error::new("linux.personality.flags: there are none to set yet"));
+    }
     if let Some((name, _)) = foreign_sysctl(spec) {
         return Err(Error::new(format!("sysctl {name:?} is not in a separate kernel namespace")));
     }
@@ -52,6 +61,13 @@ fn check(spec: &Spec) -> Result<()> {
 
 /// The same of a process alone, as `exec` gets it.
 pub fn check_process(process: &Process) -> Result<()> {
+    if process.args().as_ref().is_none_or(Vec::is_empty) {
+        return Err(Error::new("args must not be empty"));
+    }
+    if let Some(affinity) = process.exec_cpu_affinity() {
+        let lists = [affinity.initial(), affinity.cpu_affinity_final()];
+        lists.into_iter().flatten().try_for_each(|cpus| settings::processors(cpus).map(drop))?;
+    }
     if !process.cwd().is_absolute() {
         return Err(Error::new("Cwd must be an absolute path"));
     }
@@ -83,7 +99,7 @@ fn foreign_sysctl(spec: &Spec) -> Option<(&String, &String)> {
     let allowed = |name: &str| {
         let name = name.replace('/', ".");
         match &*name {
-            "kernel.domainname" | "kernel.hostname" => own(Uts),
+            "kernel.domainname" => own(Uts),
             _ if IPC.contains(&&*name) || name.starts_with("fs.mqueue.") => own(Ipc),
             _ if name.starts_with("net.") => own(Network),
             _ if name.starts_with("user.") => own(oci_spec::runtime::LinuxNamespaceType::User),

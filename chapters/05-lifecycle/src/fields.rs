@@ -5,6 +5,7 @@
 //! is made from this table, and the tests in `tests/oci` follow it.
 
 use ch01_clone::{Error, Result};
+use oci_spec::runtime::Capability;
 use serde_json::Value;
 
 /// A field of config.json.
@@ -286,5 +287,33 @@ fn wants(value: &Value) -> bool {
         Value::Array(items) => !items.is_empty(),
         // Empty, too, is what is asked for by its key (netDevices: {"eth0": {}}).
         Value::Object(_) => true,
+    }
+}
+
+/// Spells what oci-spec's types know by another name, or not at all, as they know it.
+/// Capabilities that are not known are left out with a warning (config.md, "Process").
+pub fn respell(config: &mut Value) {
+    config.get_mut("process").map(respell_process);
+}
+
+/// The same for a process alone, as `exec` reads it.
+pub fn respell_process(process: &mut Value) {
+    let flags = process.pointer_mut("/scheduler/flags").and_then(Value::as_array_mut);
+    for flag in flags.into_iter().flatten() {
+        match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
+            Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
+            _ => {}
+        }
+    }
+    let sets = process.get_mut("capabilities").and_then(Value::as_object_mut);
+    for set in sets.into_iter().flat_map(|sets| sets.values_mut()) {
+        let known = |name: &Value| serde_json::from_value::<Capability>(name.clone()).is_ok();
+        if let Some(names) = set.as_array_mut() {
+            for name in names.iter().filter(|name| !known(name)) {
+                eprintln!("warning: ignoring unknown capability {name}");
+            }
+            names.retain(known);
+        }
     }
 }

@@ -4,15 +4,15 @@
 //! chapter 1, the root of chapter 2. The parent's side is in this file, the
 //! child's in `inside.rs`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use ch01_clone::{Child, Context, Error, Namespace, Plan, Program, Result};
+use ch01_clone::{Child, Context, Error, Namespace, Plan, Result};
 use ch02_chroot::Tree;
 use ch03_cgroups::Cgroup;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, pipe2};
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::Spec;
 
 use crate::credentials::Credentials;
 use crate::hooks::{self, Moment};
@@ -32,10 +32,19 @@ pub struct Launch<'a> {
     pub stdio: Stdio,
     /// What hooks are told of it; the pid is filled in.
     pub state: State,
-    /// A listening socket: it waits there for `start`, and then goes on.
-    pub door: Option<OwnedFd>,
+    /// Where it waits for `start`.
+    pub door: Option<Door>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
+}
+
+/// The second gate, on the child's side.
+pub struct Door {
+    /// A listening socket.
+    pub socket: OwnedFd,
+    /// A lock of the parent's, of which the child must not keep its copy: it would
+    /// stay locked if the parent were killed.
+    pub lock: RawFd,
 }
 
 /// What a container's standard streams are.
@@ -100,7 +109,7 @@ pub fn launch(
         process,
         rootfs,
         own_network: new.plan.has(Namespace::Net),
-        program: program(process, preserve_fds)?,
+        preserve_fds,
         stdio: ends,
         state: state.clone(),
         door,
@@ -125,17 +134,6 @@ pub fn launch(
         hooks::run(spec.hooks(), Moment::CreateRuntime, &state)
     })?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
-}
-
-/// The program of a process, looked up later, in its own root.
-pub(crate) fn program(process: &Process, preserve_fds: u32) -> Result<Program> {
-    let args = process.args().clone().unwrap_or_default();
-    if args.is_empty() {
-        return Err(Error::new("args must not be empty"));
-    }
-    let mut program = Program::new(args, process.env().clone().unwrap_or_default())?;
-    program.keeps = preserve_fds;
-    Ok(program)
 }
 
 /// Our ends, once the child has sent its terminal.

@@ -28,7 +28,7 @@ pub fn cgroup_of(spec: &Spec, id: &str, systemd: bool) -> Result<Option<Cgroup>>
     if systemd {
         let path = path.and_then(Path::to_str);
         let annotations = spec.annotations().clone().unwrap_or_default();
-        let scope = hierarchy.scope(path, id, &annotations, &limits)?;
+        let scope = hierarchy.scope(path, id, &annotations)?;
         return Ok(Some(owned(scope, spec)));
     }
     Ok(hierarchy.place(path, id, &limits)?.map(|cgroup| owned(cgroup, spec)))

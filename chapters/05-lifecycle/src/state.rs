@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -83,6 +84,12 @@ pub(crate) struct Place(PathBuf);
 /// descriptor, so closing ours is not enough: it is unlocked.
 pub(crate) struct Lock(File);
 
+impl AsRawFd for Lock {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // It goes with the last descriptor at the latest.
@@ -157,6 +164,21 @@ impl Place {
     pub(crate) fn save(&self, note: &Note) -> Result<()> {
         let text = serde_json::to_vec(note).map_err(|error| Error::new(error.to_string()))?;
         self.write(NOTE, &text)
+    }
+
+    /// What is written down, or what can be told without it: after a power cut the file may be empty.
+    pub(crate) fn note_or_guess(&self, id: &str) -> Option<Note> {
+        self.note().unwrap_or_else(|_| {
+            let spec = self.spec().unwrap_or_default();
+            let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
+            Some(Note {
+                id: id.to_owned(),
+                bundle: PathBuf::new(),
+                created: SystemTime::UNIX_EPOCH,
+                init: None,
+                cgroup: cgroup.paths(),
+            })
+        })
     }
 
     /// What is written down; `None` of one that is only a directory yet.

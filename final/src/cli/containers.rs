@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::print;
+use super::{complain, print};
 use crate::engine::Engine;
 use crate::engine::record::Policy;
 use crate::engine::signals::number;
@@ -93,7 +93,7 @@ pub fn each(
         match what(name) {
             Ok(said) => drop(print(&said.unwrap_or_else(|| format!("{name}\n")))?),
             Err(error) => {
-                eprintln!("dockster: {error:#}");
+                complain(&error);
                 status = 1;
             }
         }

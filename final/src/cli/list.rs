@@ -141,6 +141,7 @@ fn status(record: &Record) -> String {
         Status::Running if record.paused => format!("Up {} (Paused)", since(record.started)),
         Status::Running => format!("Up {}", since(record.started)),
         Status::Restarting => format!("Restarting ({code}) {} ago", since(record.finished)),
+        Status::Stopped if record.finished == 0 => format!("Exited ({code})"),
         Status::Stopped => format!("Exited ({code}) {} ago", since(record.finished)),
     }
 }

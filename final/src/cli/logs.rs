@@ -157,7 +157,7 @@ impl Printer {
 }
 
 /// Whether nobody reads what we print any more: then there is nothing to wait for.
-fn gone() -> bool {
+pub fn gone() -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
     let out = stdout();

@@ -8,6 +8,7 @@ mod format;
 mod images;
 mod inspect;
 mod list;
+mod live;
 mod logs;
 mod run;
 
@@ -15,7 +16,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ch01_clone::options;
+use ch01_clone::{Error, options};
 use clap::{Parser, Subcommand};
 
 use crate::engine::{self, Engine};
@@ -69,6 +70,20 @@ enum Command {
     Update(Box<containers::UpdateArgs>),
     /// Remove one or more containers
     Rm(containers::RmArgs),
+    /// Print the processes of a container
+    Top(live::TopArgs),
+    /// Print what containers use
+    Stats(live::StatsArgs),
+    /// Print what happens to containers
+    Events(live::EventsArgs),
+    /// Print what has changed in a container's files
+    Diff(live::DiffArgs),
+    /// What is done to all containers
+    #[command(subcommand)]
+    Container(ContainerCommand),
+    /// What is done to all of it
+    #[command(subcommand)]
+    System(SystemCommand),
     /// Make an image of a tar archive or a directory
     Import(images::ImportArgs),
     /// List images
@@ -77,6 +92,18 @@ enum Command {
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
     Doctor(doctor::DoctorArgs),
+}
+
+#[derive(Subcommand)]
+enum ContainerCommand {
+    /// Remove all containers that do not run
+    Prune(live::PruneArgs),
+}
+
+#[derive(Subcommand)]
+enum SystemCommand {
+    /// Start what shall always run: after the machine was started anew
+    Start,
 }
 
 impl Command {
@@ -117,7 +144,9 @@ pub fn main() -> ExitCode {
             return Ok(rootless::enter(hosts)?);
         }
         let engine = Engine::open(&root)?;
-        match cli.command {
+        // Of docker's commands these say 125 of themselves; all others say 1.
+        let own = matches!(cli.command, Command::Run(_) | Command::Create(_) | Command::Ps(_));
+        let done = match cli.command {
             Command::Run(args) => run::run(&engine, *args),
             Command::Create(args) => run::create(&engine, &args),
             Command::Start(args) => attach::start(&engine, &args),
@@ -135,12 +164,42 @@ pub fn main() -> ExitCode {
             Command::Rename(args) => containers::rename(&engine, &args),
             Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
+            Command::Top(args) => live::top(&engine, &args),
+            Command::Stats(args) => live::stats(&engine, &args),
+            Command::Events(args) => live::events(&engine, &args),
+            Command::Diff(args) => live::diff(&engine, &args),
+            Command::Container(ContainerCommand::Prune(args)) => live::prune(&engine, &args),
+            Command::System(SystemCommand::Start) => {
+                engine.start_all().map(|()| 0).map_err(Into::into)
+            }
             Command::Import(args) => images::import(&engine, args),
             Command::Images(args) => images::images(&engine, &args),
             Command::Rmi(args) => images::rmi(&engine, &args),
             Command::Doctor(_) => unreachable!("answered above"),
+        };
+        match done {
+            Err(error) if !own && status_of(&error) == 125 => {
+                complain(&error);
+                Ok(1)
+            }
+            done => done,
         }
     })
+}
+
+/// Docker's exit status for a failure.
+fn status_of(error: &anyhow::Error) -> u8 {
+    let ours = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    ours.map_or(125, Error::exit_status)
+}
+
+/// Says what went wrong and what to try, and goes on.
+fn complain(error: &anyhow::Error) {
+    eprintln!("dockster: {error:#}");
+    let ours = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    if let Some(hint) = ours.and_then(|error| error.hint.as_deref()) {
+        eprintln!("  {hint}");
+    }
 }
 
 /// Prints what a command has found. Whoever reads may stop early: `| head` is no error.

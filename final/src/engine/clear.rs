@@ -34,7 +34,7 @@ impl Engine {
             if let Some(line) = self.lively(record)? {
                 line.say(b'W', b"")?;
                 line.say(b'S', &nix::libc::SIGKILL.to_ne_bytes())?;
-                self.end_of(&line, Some(Instant::now() + Duration::from_secs(30)))?;
+                self.end_of(&id, &line, Some(Instant::now() + Duration::from_secs(30)))?;
             }
             claim = wait_for_claim(&dir)?;
         }

@@ -20,8 +20,6 @@ const PATIENCE: i64 = 10;
 pub struct Ended {
     /// Its status.
     pub code: u8,
-    /// What went wrong then; often nothing.
-    pub error: String,
 }
 
 impl Engine {
@@ -40,9 +38,9 @@ impl Engine {
             self.pause(text, false)?;
         }
         let end = u64::try_from(patience).ok().map(|s| Instant::now() + Duration::from_secs(s));
-        if self.end_of(&line, end)?.is_none() {
+        if self.end_of(&id, &line, end)?.is_none() {
             line.say(b'S', &SIGKILL.to_ne_bytes())?;
-            if self.end_of(&line, Some(Instant::now() + Duration::from_secs(30)))?.is_none() {
+            if self.end_of(&id, &line, Some(Instant::now() + Duration::from_secs(30)))?.is_none() {
                 return Err(Error::new(format!(
                     "cannot stop container: {text}: it does not end, even by SIGKILL"
                 )));
@@ -68,7 +66,9 @@ impl Engine {
         self.note(&record, "kill");
         match signal == SIGKILL {
             // As docker, which waits for this one.
-            true => self.end_of(&line, Some(Instant::now() + Duration::from_secs(10))).map(drop),
+            true => {
+                self.end_of(&id, &line, Some(Instant::now() + Duration::from_secs(10))).map(drop)
+            }
             false => line.hear(&mut Vec::new()).map(drop),
         }
     }
@@ -80,11 +80,15 @@ impl Engine {
         match self.lively(&record)? {
             Some(line) => {
                 line.say(b'W', b"")?;
-                let ended = self.end_of(&line, None)?;
+                let ended = self.end_of(&id, &line, None)?;
                 ended.ok_or_else(|| Error::new(format!("{text} does not end")))
             }
             None if record.status == Status::Created => self.wait_for_a_start(&record, text),
-            None => Ok(Ended { code: record.exit_code.unwrap_or(0), error: record.error }),
+            // As it is now: what was read before may be older than its end.
+            None => {
+                let record = self.known(&id, text)?;
+                Ok(Ended { code: record.exit_code.unwrap_or(0) })
+            }
         }
     }
 
@@ -116,7 +120,7 @@ impl Engine {
     }
 
     /// Waits for the end that was asked for by `W`; `None` when that takes too long.
-    pub fn end_of(&self, line: &Line, until: Option<Instant>) -> Result<Option<Ended>> {
+    pub fn end_of(&self, id: &str, line: &Line, until: Option<Instant>) -> Result<Option<Ended>> {
         let mut body = Vec::new();
         loop {
             let limit = match until {
@@ -135,18 +139,32 @@ impl Engine {
             };
             match line.hear(&mut body)? {
                 Some(b'X') => {
-                    let error = String::from_utf8_lossy(body.get(1..).unwrap_or_default());
-                    let code = body.first().copied().unwrap_or(0);
-                    return Ok(Some(Ended { code, error: error.into_owned() }));
+                    return Ok(Some(Ended { code: body.first().copied().unwrap_or(0) }));
                 }
                 Some(_) => {}
-                None => {
-                    // Its shim is gone: the rest is ended as well.
-                    self.sweep()?;
-                    return Ok(Some(Ended { code: 137, error: "monitor lost".to_owned() }));
-                }
+                None => return self.end_on_paper(id).map(Some),
             }
         }
+    }
+
+    /// How it ended, after its shim has gone without a word. If the shim was killed, the
+    /// rest of the container is ended first.
+    pub fn end_on_paper(&self, id: &str) -> Result<Ended> {
+        for _ in 0..500 {
+            self.sweep()?;
+            match Record::load(&self.container(id))? {
+                Some(record) if record.lives() && Claim::take(&self.container(id))?.is_none() => {
+                    // Between its last word and its lock; or it has been started again.
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Some(record) => {
+                    let code = record.exit_code.unwrap_or(137);
+                    return Ok(Ended { code });
+                }
+                None => break,
+            }
+        }
+        Ok(Ended { code: 137 })
     }
 
     /// Whoever sees to it changes its record; else we do.

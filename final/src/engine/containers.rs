@@ -199,7 +199,9 @@ impl Engine {
     /// In the foreground: we are its monitor ourselves.
     fn live(&self, options: &RunOptions, made: &mut Made, signals: Signals) -> Result<ExitStatus> {
         let listener = wire::listener(made.claim.dir())?;
+        self.note(&made.record, "create");
         let life = self.launch(made, pty::size())?;
+        self.note(&made.record, "start");
         let mut monitor = Monitor::new(made.record.clone(), made.claim.dir(), listener);
         monitor.attach(Local::new(signals, options.interactive, options.terminal)?);
         let lived = monitor.live(life);
@@ -251,6 +253,9 @@ impl Engine {
     fn end(&self, made: Made, outcome: &Result<Outcome>) -> Result<()> {
         let Made { claim, mut record, cgroup, clients, .. } = made;
         let code = outcome.as_ref().map_or(0, |outcome| outcome.status.code());
+        if outcome.is_ok() {
+            self.note(&Record { exit_code: Some(code), ..record.clone() }, "die");
+        }
         let stays = match outcome {
             Ok(outcome) if !record.auto_remove => {
                 record.exit_code = Some(code);
@@ -262,6 +267,7 @@ impl Engine {
             _ => false,
         };
         cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
+        let error = record.error.clone();
         if stays {
             record.status = Status::Stopped;
             record.paused = false;
@@ -270,7 +276,7 @@ impl Engine {
             self.forget(&record, claim)?;
         }
         if let Some(mut clients) = clients {
-            clients.tell_end(code, &record.error);
+            clients.tell_last(code, &error);
         }
         Ok(())
     }
@@ -284,7 +290,9 @@ impl Engine {
             "ls {dir}",
             "unlink(names/{name}), rm -r {dir}",
             self.free_name(name, &record.id).and_then(|()| claim.remove()),
-        )
+        )?;
+        self.note(record, "destroy");
+        Ok(())
     }
 
     pub(super) fn about(&self, id: &str) -> About {

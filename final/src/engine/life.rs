@@ -144,11 +144,15 @@ impl Engine {
     ) -> Result<Infallible> {
         shim::settle()?;
         made.record.monitor = Incarnation::of(std::process::id() as i32);
+        let before = made.record.started;
         let begun = wire::listener(made.claim.dir())
             .and_then(|listener| Ok((self.launch(&mut made, size)?, listener)));
         let (life, listener) = match begun {
             Ok(begun) => begun,
-            Err(error) => return Err(self.not_begun(made, error)),
+            Err(error) => {
+                made.record.started = before;
+                return Err(self.not_begun(made, error));
+            }
         };
         self.note(&made.record, "start");
         gate.send(&Message::Exec)?;
@@ -167,6 +171,8 @@ impl Engine {
     /// It could not be started. As with docker it stays, unless it was to be removed.
     fn not_begun(&self, made: Made, error: Error) -> Error {
         let Made { claim, mut record, cgroup, .. } = made;
+        // Whoever has watched may have been killed: that must not stop us now.
+        ch01_clone::steps::unobserve();
         let mut down = Teardown::default();
         down.also(cgroup.as_ref().map_or(Ok(()), remove_cgroup));
         if record.auto_remove {
@@ -300,7 +306,7 @@ impl Engine {
             }
         };
         let error = monitor.record.error.clone();
-        monitor.tell_end(code, &error);
+        monitor.tell_last(code, &error);
         done
     }
 

@@ -3,10 +3,11 @@
 mod clear;
 mod commands;
 pub mod containers;
-mod events;
+pub mod events;
 pub mod exec;
 pub mod images;
 mod life;
+mod looks;
 mod names;
 pub mod record;
 pub mod signals;

@@ -114,13 +114,22 @@ pub struct Client {
     waits: bool,
     pending: VecDeque<(u8, Vec<u8>)>,
     gone: bool,
+    /// Whether it was told the last word.
+    told: bool,
 }
 
 impl Client {
     /// One who has said `A` already, with these flags.
     pub fn new(socket: OwnedFd, flags: u8) -> Self {
         nonblocking(&socket);
-        Self { socket, flags, waits: flags != 0, pending: VecDeque::new(), gone: false }
+        Self {
+            socket,
+            flags,
+            waits: flags != 0,
+            pending: VecDeque::new(),
+            gone: false,
+            told: false,
+        }
     }
 
     fn send(&mut self, kind: u8, body: &[u8]) {
@@ -191,6 +200,8 @@ pub struct Monitor {
     to_input: Vec<u8>,
     input_ends: bool,
     buffer: Vec<u8>,
+    /// How it ended, once that is all that is left to say.
+    last: Option<Vec<u8>>,
     /// How much is read at once just now.
     chunk: usize,
     closed_at: Option<Instant>,
@@ -225,6 +236,7 @@ impl Monitor {
             to_input: Vec::new(),
             input_ends: false,
             buffer: Vec::new(),
+            last: None,
             chunk: 2048,
             closed_at: None,
         }
@@ -266,17 +278,35 @@ impl Monitor {
         Ok(!self.record.stopped_by_user)
     }
 
-    /// Tells all who wait how it ended, in a moment or never.
+    /// Tells all who wait how it ended.
     pub fn tell_end(&mut self, code: u8, error: &str) {
         let mut body = vec![code];
         body.extend_from_slice(error.as_bytes());
         for client in &mut self.clients {
             if client.waits {
                 client.send(b'X', &body);
-                client.waits = false;
-                client.flags = 0;
+                (client.waits, client.flags) = (false, 0);
             }
         }
+        self.flush_all();
+    }
+
+    /// The same, and then nobody is told anything any more: also those who are about to
+    /// ask. Whoever comes later finds the record.
+    pub fn tell_last(&mut self, code: u8, error: &str) {
+        self.tell_end(code, error);
+        let known = self.clients.len();
+        self.last = Some([&[code], error.as_bytes()].concat());
+        let end = Instant::now() + Duration::from_millis(100);
+        // Those who have connected, and have not yet said what they want.
+        while self.turn(Some(Duration::ZERO)).is_ok()
+            && self.clients.iter().skip(known).any(|client| !client.told)
+            && Instant::now() < end
+        {}
+        self.flush_all();
+    }
+
+    fn flush_all(&mut self) {
         let end = Instant::now() + Duration::from_secs(2);
         while self.clients.iter().any(|c| !c.pending.is_empty() && !c.gone) && Instant::now() < end
         {
@@ -520,6 +550,12 @@ impl Monitor {
     }
 
     fn answer(&mut self, number: usize, kind: u8, body: &[u8]) -> Result<()> {
+        if let Some(last) = &self.last {
+            let client = &mut self.clients[number];
+            client.send(b'X', last);
+            client.told = true;
+            return Ok(());
+        }
         let integer =
             |at: usize| body.get(at..at + 4).map(|b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
         match kind {

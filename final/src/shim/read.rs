@@ -67,7 +67,8 @@ impl Reader {
                     None => continue,
                 }
             }
-            if *last && !put_aside(file.get_ref(), &self.path) {
+            let next = if *last { newer_than(file.get_ref(), &self.path) } else { None };
+            if *last && next.is_none() {
                 return Ok(None);
             }
             // Once more: it may have been written to between our look and its end.
@@ -75,6 +76,7 @@ impl Reader {
             if !self.line.ends_with(b"\n") {
                 self.line.clear();
                 self.now = None;
+                self.older.extend(next.unwrap_or_default());
             } else {
                 let entry = entry(&self.line);
                 self.line.clear();
@@ -86,10 +88,24 @@ impl Reader {
     }
 }
 
-/// Whether there is another file now where this one was.
-fn put_aside(file: &File, path: &Path) -> bool {
-    let inode = file.metadata().map(|metadata| metadata.ino()).ok();
-    fs::metadata(path).is_ok_and(|metadata| Some(metadata.ino()) != inode)
+/// Whether another file is there now where this one was.
+pub fn replaced(file: &File, path: &Path) -> bool {
+    newer_than(file, path).is_some()
+}
+
+/// If this file is not the one that is written any more: those that have been put aside
+/// since, the oldest first.
+fn newer_than(file: &File, path: &Path) -> Option<Vec<PathBuf>> {
+    let same = |path: &Path| {
+        let inode = file.metadata().map(|metadata| metadata.ino()).ok();
+        fs::metadata(path).is_ok_and(|metadata| Some(metadata.ino()) == inode)
+    };
+    if same(path) || !path.exists() {
+        return None;
+    }
+    let numbered = |number: u32| PathBuf::from(format!("{}.{number}", path.display()));
+    let there = (1..).map(numbered).take_while(|path| path.exists() && !same(path));
+    Some(there.collect::<Vec<_>>().into_iter().rev().collect())
 }
 
 /// `{"log":"...","stream":"...","time":"..."}`, as we write it.

@@ -62,11 +62,7 @@ fn follow(id: &str, cgroup: &Cgroup, init: &OwnedFd, interval: Duration) -> Resu
 }
 
 fn statistics(id: &str, cgroup: &Cgroup) -> Result<u8> {
-    tell("stats", id, Some(data(cgroup)?))
-}
-
-fn data(_cgroup: &Cgroup) -> Result<serde_json::Value> {
-    Ok(serde_json::Value::Null)
+    tell("stats", id, Some(crate::statistics::statistics(cgroup)?))
 }
 
 /// One event, in the order in which runc writes its members.

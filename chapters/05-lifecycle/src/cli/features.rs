@@ -12,6 +12,7 @@ use crate::credentials::{self, Credentials};
 
 /// The options of a mount that are not its file system's own.
 const MOUNT_OPTIONS: &[&str] = &[
+    "acl",
     "async",
     "atime",
     "bind",
@@ -20,10 +21,12 @@ const MOUNT_OPTIONS: &[&str] = &[
     "diratime",
     "dirsync",
     "exec",
+    "idmap",
     "iversion",
     "lazytime",
     "loud",
     "mand",
+    "noacl",
     "noatime",
     "nodev",
     "nodiratime",
@@ -43,6 +46,7 @@ const MOUNT_OPTIONS: &[&str] = &[
     "relatime",
     "remount",
     "rexec",
+    "ridmap",
     "rnoatime",
     "rnodev",
     "rnodiratime",
@@ -125,7 +129,7 @@ pub(super) fn features(cli: &Cli<'_>, _: &Args) -> Result<u8> {
     // Chapter 5's own program sets ids and groups, and confines nothing.
     let ours: Credentials = credentials::prepare;
     let confined = !std::ptr::fn_addr_eq(cli.credentials, ours);
-    let capabilities = confined.then(|| prefixed("CAP_", CAPABILITIES)).unwrap_or_default();
+    let capabilities = if confined { CAPABILITIES } else { &[] };
     let features = json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPECIFICATION,
@@ -135,9 +139,9 @@ pub(super) fn features(cli: &Cli<'_>, _: &Args) -> Result<u8> {
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
-            "capabilities": capabilities,
+            "capabilities": prefixed("CAP_", capabilities),
             "cgroup": {
-                "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": false,
+                "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true,
             },
             "seccomp": {
                 "enabled": confined,

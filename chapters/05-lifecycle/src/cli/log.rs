@@ -8,9 +8,12 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use super::time;
+use ch01_clone::Error;
+
+use super::{time, words};
 
 /// Where errors are written. The file is not opened before there is one.
 #[derive(Clone, Default)]
@@ -21,7 +24,26 @@ pub(super) struct Log {
     pub(super) json: bool,
 }
 
+/// For [`warn`], which is called without one.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Notes what stops nothing. If there is a file it goes there alone: our stderr
+/// may be the container's already, and whoever reads that asked for no warnings.
+pub(super) fn warn(error: &Error) {
+    let message = words::sentence(error);
+    match LOG.get() {
+        Some(log) if log.file.is_some() => log.line("warning", &message),
+        _ => drop(writeln!(std::io::stderr(), "warning: {message}")),
+    }
+}
+
 impl Log {
+    /// From here on warnings go there.
+    pub(super) fn takes_warnings(&self) {
+        // The first one stays: a command has one.
+        let _ = LOG.set(self.clone());
+    }
+
     /// Says that `program` has failed.
     pub(super) fn error(&self, program: &str, message: &str) {
         // Whoever closed our stderr does not want to hear of it.

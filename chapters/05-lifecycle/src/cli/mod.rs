@@ -204,7 +204,8 @@ impl Cli<'_> {
         };
         let root = std::path::absolute(&root).call(|| format!("the root {root:?}"))?;
         let systemd = self.globals.has("systemd-cgroup");
-        Ok(Runtime { root, credentials: self.credentials, systemd, warn })
+        self.log.takes_warnings();
+        Ok(Runtime { root, credentials: self.credentials, systemd, warn: log::warn })
     }
 }
 
@@ -234,9 +235,4 @@ fn print(text: &str) -> Result<u8> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).call(|| "write(stdout)")?;
     Ok(0)
-}
-
-/// What stops nothing, and is to be heard of all the same.
-fn warn(error: &Error) {
-    let _ = writeln!(std::io::stderr(), "warning: {}", words::sentence(error));
 }

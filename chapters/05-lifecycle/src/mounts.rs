@@ -423,7 +423,7 @@ mod tests {
 
     #[test]
     fn what_the_host_is_asked_for_is_opened_early() {
-        let early = |options: &[&str]| with_options(options).extra.expect("more").early;
+        let early = |options: &[&str]| with_options(options).extra.is_some_and(|e| e.early);
         assert!(early(&["rbind", "rslave"]) && early(&["rbind", "shared"]));
         assert!(!early(&["rbind", "rprivate"]) && !early(&["rbind", "unbindable"]));
         let rootfs = read(json!({

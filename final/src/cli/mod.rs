@@ -2,6 +2,7 @@
 
 mod attach;
 mod containers;
+mod cp;
 mod doctor;
 mod exec;
 mod format;
@@ -70,6 +71,8 @@ enum Command {
     Update(Box<containers::UpdateArgs>),
     /// Remove one or more containers
     Rm(containers::RmArgs),
+    /// Copy files between a container and the host
+    Cp(cp::CpArgs),
     /// Print the processes of a container
     Top(live::TopArgs),
     /// Print what containers use
@@ -164,6 +167,7 @@ pub fn main() -> ExitCode {
             Command::Rename(args) => containers::rename(&engine, &args),
             Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
+            Command::Cp(args) => cp::cp(&engine, &args),
             Command::Top(args) => live::top(&engine, &args),
             Command::Stats(args) => live::stats(&engine, &args),
             Command::Events(args) => live::events(&engine, &args),

@@ -35,6 +35,7 @@ pub(crate) fn main(mode: &str) -> ! {
         },
         "bomb" => bomb(),
         "family" => family(),
+        "sh" => shell(),
         "born" => born(),
         "cgroup" => say(&std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default()),
         _ => exit(98),
@@ -69,6 +70,14 @@ fn family() {
     let started = Command::new("sh")
         .args(["-c", "trap '' TERM; sh -c \"trap '' TERM; echo ready; sleep 600; :\"; :"])
         .exec();
+    panic!("sh: {started}");
+}
+
+/// Becomes a shell that runs what it is told.
+fn shell() {
+    let mut script = String::new();
+    let _ = stdin().lock().read_line(&mut script);
+    let started = Command::new("sh").args(["-c", script.trim()]).exec();
     panic!("sh: {started}");
 }
 
@@ -121,6 +130,14 @@ impl Process {
         cgroup.add(process.pid())?;
         process.go("")?;
         Ok(process)
+    }
+
+    /// Runs a script in `cgroup`, and gives what it prints.
+    pub(crate) fn script(cgroup: &Cgroup, script: &str) -> Result<String, Failed> {
+        let mut process = Self::waiting("sh")?;
+        cgroup.add(process.pid())?;
+        process.go(script)?;
+        process.text()
     }
 
     /// Opens the gate; what comes after it can be read.

@@ -36,8 +36,10 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn memory() -> Result<(), Failed> {
-    // As much swap as memory would be allowed: 64 MiB in all, of 200.
-    let scratch = Scratch::new("memory", &Limits { memory: Some(32 * MIB), ..Limits::default() })?;
+    // 64 MiB in all, of 200.
+    let limits =
+        Limits { memory: Some(32 * MIB), memory_swap: Some(64 * MIB), ..Limits::default() };
+    let scratch = Scratch::new("memory", &limits)?;
     let mut process = Process::started("eat", &scratch)?;
     let status = process.wait()?;
     check(status.signal() == Some(9), || format!("it ended with {status}"))?;

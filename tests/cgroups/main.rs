@@ -8,10 +8,14 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod devices;
 mod life;
 mod limits;
+mod more;
 mod options;
+mod path;
 mod place;
+mod scope;
 
 use std::path::PathBuf;
 
@@ -23,12 +27,19 @@ type Test = fn() -> Result<(), Failed>;
 
 fn main() {
     if let Some(mode) = std::env::var_os(child::MODE) {
+        if mode == "scope" {
+            scope::main();
+        }
         child::main(&mode.to_string_lossy());
     }
     let mut trials = options::trials();
     trials.extend(place::trials());
     trials.extend(life::trials());
     trials.extend(limits::trials());
+    trials.extend(more::trials());
+    trials.extend(devices::trials());
+    trials.extend(path::trials());
+    trials.extend(scope::trials());
     run(trials)
 }
 
@@ -90,6 +101,16 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = self.kill();
         let _ = self.remove_and_prune();
+    }
+}
+
+/// A cgroup of `cgroup2` alone, also where version 1 has the controllers.
+fn beside_v1(name: &str) -> Result<Option<Scratch>> {
+    let mut paths = Hierarchy::probe()?.cgroup(parent(), name)?.paths();
+    paths.retain(|controllers, _| controllers.is_empty());
+    match paths.is_empty() {
+        true => Ok(None),
+        false => Cgroup::from_paths(paths).map(|cgroup| Some(Scratch(cgroup))),
     }
 }
 

@@ -102,7 +102,12 @@ fn become_limits() -> Result<(), Failed> {
     let none = Limits::default();
     let table = [
         ("", none.clone()),
-        ("-m 64m", Limits { memory: Some(64 << 20), ..none.clone() }),
+        // As much swap as memory, as docker.
+        ("-m 64m", Limits { memory: Some(64 << 20), memory_swap: Some(128 << 20), ..none.clone() }),
+        (
+            "-m 64m --memory-swap 96m",
+            Limits { memory: Some(64 << 20), memory_swap: Some(96 << 20), ..none.clone() },
+        ),
         (
             "--memory 64m --memory-swap -1",
             Limits { memory: Some(64 << 20), memory_swap: Some(-1), ..none.clone() },

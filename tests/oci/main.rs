@@ -1,7 +1,33 @@
 //! `dockster-oci` from the outside: its verbs, its configuration, and who drives it.
+//!
+//! Every test has a bundle and a `--root` of its own (`bundle::Bundle`), and each engine
+//! namespaces of its own (`engines::Machine`). With `DOCKSTER_TEST_RUNTIME=/usr/sbin/runc`
+//! the same tests judge another runtime.
 
-use dockster_tests::run_serial;
+mod bundle;
+mod containerd;
+mod docker;
+mod engines;
+mod fields;
+mod fields_cgroups;
+mod fields_confine;
+mod fields_hooks;
+mod fields_linux;
+mod fields_mounts;
+mod fields_process;
+mod life;
+mod podman;
+mod verbs;
 
 fn main() {
-    run_serial(Vec::new())
+    let topics = [
+        // The longest first.
+        podman::trials(),
+        containerd::trials(),
+        docker::trials(),
+        fields::trials(),
+        life::trials(),
+        verbs::trials(),
+    ];
+    dockster_tests::run(topics.into_iter().flatten().collect())
 }

@@ -33,6 +33,7 @@ fn main() {
         trial("a_step_that_fails_leaves_nothing", LIMITS, each_step_fails),
         trial("ctrl_c_at_a_step_leaves_nothing", LIMITS, ctrl_c_leaves_nothing),
         trial("killed_at_each_step_no_process_is_left", LIMITS, killed_at_each_step),
+        trial("the_next_one_clears_what_a_killed_one_left", LIMITS, left_is_cleared),
         trial("it_never_pivots_the_hosts_mounts", &[Need::Root], never_the_hosts_mounts),
         trial("two_at_once_do_not_meet", LIMITS, two_at_once),
     ])
@@ -336,6 +337,17 @@ fn killed_at_each_step() -> Result<(), Failed> {
         remove(&cgroups(&name))?;
     }
     Ok(())
+}
+
+fn left_is_cleared() -> Result<(), Failed> {
+    let root = root()?;
+    let mut terminal = paused("execve", &root)?;
+    let name = format!("03-cgroups-{}", terminal.pid());
+    kill(Pid::from_raw(terminal.pid() as i32), Signal::SIGKILL)?;
+    terminal.finish()?;
+    dockster_tests::wait_until("its cgroup is cleared away", SECONDS, || {
+        sh(&["--pids", "32"], &root, "true").code(0).is_ok() && cgroups(&name).is_empty()
+    })
 }
 
 /// Without a mount namespace of its own, pivot_root would move the whole machine. (Tried in

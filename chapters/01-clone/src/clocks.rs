@@ -16,7 +16,11 @@ use crate::step;
 /// The offsets can only be written while nobody is in the namespace, so the
 /// child cannot be cloned into it first, as into all others.
 pub fn offset_clocks(monotonic: i64, boottime: i64) -> Result<()> {
-    let offsets = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
+    write_offsets(&format!("monotonic {monotonic} 0\nboottime {boottime} 0\n"))
+}
+
+/// The same, as /proc/PID/timens_offsets wants it: clock, seconds and nanoseconds a line.
+pub(crate) fn write_offsets(offsets: &str) -> Result<()> {
     step!(
         "time-offsets",
         "A time namespace for the children to come: how long the machine has \
@@ -26,7 +30,7 @@ pub fn offset_clocks(monotonic: i64, boottime: i64) -> Result<()> {
         // ANCHOR: offsets
         unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME))
             .map_err(std::io::Error::from)
-            .and_then(|()| fs::write("/proc/self/timens_offsets", &offsets)),
+            .and_then(|()| fs::write("/proc/self/timens_offsets", offsets)),
         // ANCHOR_END: offsets
     )
 }

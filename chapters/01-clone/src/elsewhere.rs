@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::clocks::offset_clocks;
+use crate::clocks::write_offsets;
 use crate::error::{Context, Result};
 use crate::gate::Gate;
 use crate::join::through;
@@ -20,8 +20,8 @@ pub struct Elsewhere {
     /// Namespaces that exist already, by descriptors of their files; a user
     /// namespace comes first, since it decides what else is allowed.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
-    /// A new time namespace with these offsets: monotonic and boottime, in seconds.
-    pub clocks: Option<(i64, i64)>,
+    /// A new time namespace with these offsets: clock, seconds and nanoseconds a line.
+    pub clocks: Option<String>,
 }
 
 impl Plan<'_> {
@@ -52,9 +52,6 @@ impl Elsewhere {
             let flag = CloneFlags::from_bits_retain(kind.flag() as i32);
             setns(file, flag).call(|| format!("setns({})", kind.file()))?;
         }
-        match self.clocks {
-            Some((monotonic, boottime)) => offset_clocks(monotonic, boottime),
-            None => Ok(()),
-        }
+        self.clocks.as_deref().map_or(Ok(()), write_offsets)
     }
 }

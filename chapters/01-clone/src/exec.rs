@@ -64,33 +64,34 @@ pub struct Found {
 }
 
 impl Found {
-    /// Becomes the program. From here on nothing else happens but execve, or exit.
+    /// Becomes the program.
     pub fn exec(self, gate: &Gate) -> Result<Infallible> {
-        let file = &self.file;
-        step!(
-            "execve",
-            "All is in place. The child becomes the program; every descriptor but \
-             0, 1 and 2 closes, the gate among them, and so we know that it worked.",
-            "ls -l /proc/PID/exe /proc/PID/fd",
-            "execve({file:?}, ...)",
-            self.become_it(gate),
-        )
+        self.exec_after(gate, || Ok(()))
     }
 
-    fn become_it(&self, gate: &Gate) -> Result<Infallible> {
+    /// The same; `last` is the last that happens before, and may forbid all else.
+    pub fn exec_after(self, gate: &Gate, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Program { args, env, dies_with_parent, keeps } = &self.program;
         // ANCHOR: become_it
         sys::default_signals().call(|| "sigprocmask(SIG_SETMASK)")?;
         sys::close_on_exec_from(3 + keeps).call(|| "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)")?;
         if *dies_with_parent {
-            // A change of ids clears it, so it cannot be set before this.
             prctl::set_pdeathsig(Signal::SIGKILL).call(|| "prctl(PR_SET_PDEATHSIG)")?;
         }
         // Should the parent have died before the line above: then this fails.
         gate.send(&Message::Exec)?;
-        let Err(errno) = execve(&self.file, args, env);
+        last()?;
         // ANCHOR_END: become_it
-        Err(hints::execve(Error::os(format!("execve({:?})", self.file), errno)))
+        let file = &self.file;
+        let Err(error) = step!(
+            "execve",
+            "All is in place. The child becomes the program; every descriptor but \
+             0, 1 and 2 closes, the gate among them, and so we know that it worked.",
+            "ls -l /proc/PID/exe /proc/PID/fd",
+            "execve({file:?}, ...)",
+            execve(file, args, env),
+        );
+        Err(hints::execve(error))
     }
 }
 

@@ -73,8 +73,8 @@ fn mask_now(root: &Root, masked: &[PathBuf], read_only: &[PathBuf]) -> Result<()
     // ANCHOR: read-only
     for path in read_only {
         let Some(place) = existing(root, path)? else { continue };
-        let same = mount::copy_handle(&place)?;
-        mount::set_attributes(same.as_fd(), Attributes::DATA.read_only())?;
+        let same = mount::copy_below(&place)?;
+        mount::freeze(same.as_fd())?;
         mount::move_mount(same.as_fd(), place.as_fd())?;
     }
     // ANCHOR_END: read-only

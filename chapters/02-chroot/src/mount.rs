@@ -9,14 +9,13 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use ch01_clone::{Context, Error, Result, step};
-use nix::fcntl::OFlag;
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use ch01_clone::{Context, Result, step};
 use rustix::mount::{self as sys_mount, FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
-use crate::root::{self, Root};
-use crate::{hints, sys};
+use crate::extra::Extra;
+use crate::root::Root;
+use crate::{hints, place, sys};
 
 /// What to mount inside a root, and where.
 #[derive(Debug, Clone)]
@@ -27,6 +26,8 @@ pub struct Mount {
     pub source: Source,
     /// What it does not allow.
     pub attributes: Attributes,
+    /// What else a configuration may say of it; `None` on the chapter's own road.
+    pub extra: Option<Box<Extra>>,
 }
 
 /// Where the content of a mount comes from.
@@ -67,7 +68,7 @@ impl Attributes {
         Attributes { read_only: true, ..self }
     }
 
-    fn flags(self) -> MountAttrFlags {
+    pub(crate) fn flags(self) -> MountAttrFlags {
         let all = [
             (self.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY),
             (self.nosuid, MountAttrFlags::MOUNT_ATTR_NOSUID),
@@ -86,13 +87,14 @@ impl Mount {
             target: target.into(),
             source: Source::New { kind: kind.to_owned(), options },
             attributes,
+            extra: None,
         }
     }
 
     /// A part of the host's tree.
     pub fn bind(path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         let source = Source::Bind(path.into());
-        Self { target: target.into(), source, attributes: Attributes::default() }
+        Self { target: target.into(), source, attributes: Attributes::default(), extra: None }
     }
 
     /// Makes it, and puts it in its place inside `root`.
@@ -108,7 +110,10 @@ impl Mount {
              can see it yet, and then attached inside the new root.",
             "cat /proc/PID/mountinfo",
             "{make}, move_mount({target:?})",
-            self.attach_now(root).map_err(|error| hints::mount(&self.source, error)),
+            self.extra
+                .as_ref()
+                .map_or_else(|| self.attach_now(root), |extra| extra.attach(self, root))
+                .map_err(|error| hints::mount(&self.source, error)),
         )
     }
 
@@ -125,43 +130,13 @@ impl Mount {
     // ANCHOR_END: attach
 
     /// The place to mount on: made where it is missing, of the same type as what comes there.
-    fn place(&self, root: &Root, mount: BorrowedFd<'_>) -> Result<OwnedFd> {
-        if let Source::New { kind, .. } = &self.source
-            && (kind == "proc" || kind == "sysfs")
-        {
-            // An image in which /proc is a link could have it mounted where it
-            // is not looked for, and then fake what we read of it (CVE-2019-19921).
-            let last = root.lookup(&self.target, OFlag::O_PATH | OFlag::O_NOFOLLOW);
-            if last.is_ok_and(|handle| root::is_link(handle).unwrap_or(true)) {
-                return Err(Error::new(format!(
-                    "{:?} is a symbolic link in this root",
-                    self.target
-                )));
+    pub(crate) fn place(&self, root: &Root, mount: BorrowedFd<'_>) -> Result<OwnedFd> {
+        match &self.source {
+            Source::New { kind, .. } if kind == "proc" || kind == "sysfs" => {
+                place::kernels_place(root, &self.target)
             }
-            return root.make_dir(&self.target, 0o755);
+            _ => place::place(root, &self.target, mount),
         }
-        let directory = root::stat(mount)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
-        let place = match directory {
-            true => root.make_dir(&self.target, 0o755)?,
-            false => root.make_file(&self.target)?,
-        };
-        let place_directory = root::stat(&place)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
-        if directory != place_directory {
-            let kind = |directory| if directory { "a directory" } else { "a file" };
-            let (what, target) = (kind(directory), kind(place_directory));
-            return Err(Error::new(format!(
-                "{:?}: {what} cannot be mounted on {target}",
-                self.target
-            )));
-        }
-        // A volume over a part of /proc would let it lie to us and to others (CVE-2019-16884).
-        if fstatfs(&place).call(|| "fstatfs")?.filesystem_type() == PROC_SUPER_MAGIC {
-            return Err(Error::new(format!(
-                "{:?} lies in /proc: nothing is mounted there",
-                self.target
-            )));
-        }
-        Ok(place)
     }
 }
 
@@ -182,24 +157,41 @@ pub fn copy_handle(handle: impl AsFd) -> Result<OwnedFd> {
     io(sys_mount::open_tree(handle, "", flags)).call(|| "open_tree(fd, OPEN_TREE_CLONE)")
 }
 
+/// The same, with all that is mounted below it.
+pub fn copy_below(handle: impl AsFd) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    io(sys_mount::open_tree(handle, "", flags)).call(|| "open_tree(fd, OPEN_TREE_CLONE)")
+}
+
 // ANCHOR: new
 /// A file system of its own, attached nowhere yet.
 pub fn new_file_system(kind: &str, options: &[String]) -> Result<OwnedFd> {
     let context = io(sys_mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
         .call(|| format!("fsopen({kind:?})"))?;
-    io(sys_mount::fsconfig_set_string(context.as_fd(), "source", kind))
-        .call(|| format!("fsconfig({kind:?}, source)"))?;
+    if !options.iter().any(|option| option.starts_with("source=")) {
+        io(sys_mount::fsconfig_set_string(context.as_fd(), "source", kind))
+            .call(|| format!("fsconfig({kind:?}, source)"))?;
+    }
+    configure(&context, kind, options)?;
+    io(sys_mount::fsconfig_create(context.as_fd()))
+        .call(|| format!("fsconfig({kind:?}, FSCONFIG_CMD_CREATE){}", said(&context)))?;
+    io(sys_mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()))
+        .call(|| format!("fsmount({kind:?})"))
+}
+
+/// Options of a file system, one by one.
+pub(crate) fn configure(context: &OwnedFd, kind: &str, options: &[String]) -> Result<()> {
     for option in options {
         let set = match option.split_once('=') {
             Some((name, value)) => sys_mount::fsconfig_set_string(context.as_fd(), name, value),
             None => sys_mount::fsconfig_set_flag(context.as_fd(), option.as_str()),
         };
-        io(set).call(|| format!("fsconfig({kind:?}, {option:?}){}", said(&context)))?;
+        io(set).call(|| format!("fsconfig({kind:?}, {option:?}){}", said(context)))?;
     }
-    io(sys_mount::fsconfig_create(context.as_fd()))
-        .call(|| format!("fsconfig({kind:?}, FSCONFIG_CMD_CREATE){}", said(&context)))?;
-    io(sys_mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()))
-        .call(|| format!("fsmount({kind:?})"))
+    Ok(())
 }
 // ANCHOR_END: new
 
@@ -228,7 +220,7 @@ pub fn freeze(mount: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// What the kernel has to say about a file system that it did not make.
-fn said(context: &OwnedFd) -> String {
+pub(crate) fn said(context: &OwnedFd) -> String {
     let mut text = String::new();
     // Each read gives one message; there may be none.
     if let Ok(copy) = context.try_clone() {
@@ -239,7 +231,7 @@ fn said(context: &OwnedFd) -> String {
 }
 
 /// rustix has an errno type of its own; the standard library's error takes both.
-fn io<T>(result: rustix::io::Result<T>) -> std::io::Result<T> {
+pub(crate) fn io<T>(result: rustix::io::Result<T>) -> std::io::Result<T> {
     result.map_err(Into::into)
 }
 

@@ -102,7 +102,7 @@ impl Root {
         }
     }
 
-    /// A device at `path`.
+    /// A device at `path`, unless something is there.
     pub fn make_device(
         &self,
         path: impl AsRef<Path>,
@@ -112,8 +112,10 @@ impl Root {
     ) -> Result<()> {
         let (parent, name) = split(path.as_ref())?;
         let parent = self.make_dir(&parent, 0o755)?;
-        mknodat(&parent, &name, kind, Mode::from_bits_truncate(mode), dev)
-            .call(|| format!("mknodat({name:?})"))
+        match mknodat(&parent, &name, kind, Mode::from_bits_truncate(mode), dev) {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(Error::os(format!("mknodat({name:?})"), errno)),
+        }
     }
 }
 

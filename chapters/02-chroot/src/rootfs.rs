@@ -11,6 +11,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, fchdir, pivot_root};
 
 use crate::mask::{MASKED, READ_ONLY};
+use crate::more::More;
 use crate::mount::{self, Mount, path_of};
 use crate::root::Root;
 use crate::{devices, mask};
@@ -28,6 +29,8 @@ pub struct Rootfs {
     pub read_only_paths: Vec<PathBuf>,
     /// Whether `/` itself can only be read.
     pub read_only: bool,
+    /// What else a configuration may say of it.
+    pub more: More,
 }
 
 /// Where the files of a root come from.
@@ -58,6 +61,7 @@ impl Rootfs {
             masked: paths(&MASKED),
             read_only_paths: paths(&READ_ONLY),
             read_only: false,
+            more: More::usual(),
         }
     }
 
@@ -74,11 +78,12 @@ impl Rootfs {
     pub fn build(&self) -> Result<Root> {
         // Modes are what they are said to be here, whatever mask the caller has.
         umask(Mode::empty());
-        let root = self.tree.open()?;
+        let root = self.more.tree().unwrap_or_else(|| self.tree.open())?;
         for mount in &self.mounts {
             mount.attach(&root)?;
         }
-        if self.mounts.iter().any(|mount| mount.target == Path::new("/dev")) {
+        if let Some(own) = self.devices() {
+            own.iter().try_for_each(|device| device.make(&root))?;
             devices::fill(&root)?;
         }
         mask::mask(&root, &self.masked, &self.read_only_paths)?;
@@ -88,6 +93,7 @@ impl Rootfs {
 
     /// Inside, when nothing more is to be made: `/` becomes read-only, if it shall be.
     pub fn freeze(&self) -> Result<()> {
+        self.more.finish()?;
         if !self.read_only {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use crate::interface::{read, write};
 use crate::limits::Limits;
 use crate::stats::{Events, Pressure, Stats};
 use crate::tree::{PATIENCE, all_of, procs, remove_tree, unless_gone, wait_for};
+use crate::unit::Unit;
 use crate::{subtree, v1};
 
 /// One cgroup: the paths of its directories, whether they exist already or not.
@@ -24,10 +25,14 @@ use crate::{subtree, v1};
 pub struct Cgroup {
     /// Its directory in the `cgroup2` hierarchy, or in that of the v1 freezer
     /// where there is no `cgroup2`: it lists the processes.
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Its directories in v1 hierarchies, where a host still has them. There
     /// they limit and count, while `cgroup2`, if it is there, freezes and kills.
-    v1: Option<v1::Cgroup>,
+    pub(crate) v1: Option<v1::Cgroup>,
+    /// The unit by which systemd makes it, if that is who does.
+    pub(crate) unit: Option<Unit>,
+    /// The user who may make cgroups below it: a uid.
+    pub(crate) owner: Option<u32>,
 }
 
 impl Cgroup {
@@ -46,11 +51,11 @@ impl Cgroup {
         let v1 = v1::Cgroup::from_paths(paths, unified.is_none());
         let freezer = || v1.as_ref().and_then(v1::Cgroup::freezer);
         let dir = unified.or_else(freezer).ok_or_else(|| Error::new("no path of a cgroup"))?;
-        Ok(Self { dir, v1 })
+        Ok(Self { dir, v1, unit: None, owner: None })
     }
 
     /// Its directories in v1 hierarchies if there is nothing else.
-    fn legacy(&self) -> Option<&v1::Cgroup> {
+    pub(crate) fn legacy(&self) -> Option<&v1::Cgroup> {
         self.v1.as_ref().filter(|v1| v1.alone)
     }
 
@@ -84,7 +89,7 @@ impl Cgroup {
 
     /// Leaves nothing of a cgroup that could not be made. One that is not ours
     /// but in use cannot be removed like this.
-    fn discard(&self) {
+    pub(crate) fn discard(&self) {
         for dir in self.paths().values() {
             let _ = remove_dir(dir);
         }
@@ -93,11 +98,11 @@ impl Cgroup {
 
     /// Sets those limits that are given, also while it is in use.
     pub fn update(&self, limits: &Limits) -> Result<()> {
-        if *limits == Limits::default() {
-            return Ok(());
+        if !limits.asked() {
+            return self.limit_devices(limits);
         }
-        let values = limits.settings()?.into_iter().map(|s| format!("{}: {}", s.file, s.value));
-        let values = values.collect::<Vec<_>>().join(", ");
+        let limits = &self.completed(limits)?;
+        let values = self.described(limits)?;
         step!(
             "limits",
             "Each limit is a number in one of these files, and holds for all \
@@ -106,9 +111,10 @@ impl Cgroup {
             "write({values})",
             match &self.v1 {
                 None => limits.write_to(&self.dir),
-                Some(v1) => v1.limit(limits),
+                Some(v1) => self.limit_v1(v1, limits),
             },
-        )
+        )?;
+        self.limit_devices(limits)
     }
 
     /// The directory for `CLONE_INTO_CGROUP`: the child is born here, with no
@@ -137,7 +143,8 @@ impl Cgroup {
     /// it would run without limits.
     // ANCHOR: add-cloned
     pub fn add_cloned(&self, pid: Pid) -> Result<()> {
-        self.v1.as_ref().map_or(Ok(()), |v1| v1.add(pid))
+        self.v1.as_ref().map_or(Ok(()), |v1| v1.add(pid))?;
+        self.unit.as_ref().map_or(Ok(()), Unit::release)
     }
     // ANCHOR_END: add-cloned
 

@@ -37,11 +37,13 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Hierarchy {
     /// The directory under which we may make cgroups; `None` when there is none.
-    base: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
     /// Our own cgroup, for the sentence that says why there is none.
-    own: PathBuf,
-    unified: bool,
-    v1: Option<v1::Mounts>,
+    pub(crate) own: PathBuf,
+    /// Where it is mounted.
+    pub(crate) top: PathBuf,
+    pub(crate) unified: bool,
+    pub(crate) v1: Option<v1::Mounts>,
 }
 
 impl Hierarchy {
@@ -63,7 +65,8 @@ impl Hierarchy {
         let base = [&mount.point, &own].into_iter().find(|dir| writable(dir)).cloned();
         // ANCHOR_END: base
         let base = base.filter(|_| v1.as_ref().is_none_or(v1::Mounts::writable));
-        Ok(Self { base, own, unified: !unified.is_empty(), v1 })
+        let top = mount.point.clone();
+        Ok(Self { base, own, top, unified: !unified.is_empty(), v1 })
     }
 
     /// Which version of cgroups has the controllers.
@@ -114,7 +117,7 @@ impl Hierarchy {
     }
 
     /// The sentence for who asks for limits and has nowhere to put them.
-    fn not_delegated(&self) -> Error {
+    pub(crate) fn not_delegated(&self) -> Error {
         let error = Error::new(format!(
             "no cgroup is delegated to us ({} is not ours)",
             self.own.display()
@@ -137,7 +140,7 @@ impl Hierarchy {
 }
 
 /// Whether we can make cgroups in `dir`, put processes there and hand on controllers.
-fn writable(dir: &Path) -> bool {
+pub(crate) fn writable(dir: &Path) -> bool {
     ["", "cgroup.procs", "cgroup.subtree_control"].iter().map(|file| dir.join(file)).all(|path| {
         match access(&path, AccessFlags::W_OK) {
             Ok(()) => true,

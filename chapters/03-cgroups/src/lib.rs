@@ -21,7 +21,8 @@
 //! In reading order: [`limits`] says which number goes into which file, [`hierarchy`]
 //! where we may make a cgroup, `subtree` how the controllers get there, and
 //! [`cgroup`] is the life of one. All else is catalogue: [`stats`] is what a cgroup tells
-//! about itself, `interface` and `tree` are the hands that read, write, wait and remove.
+//! about itself, `interface` and `tree` are the hands that read, write, wait and remove; what
+//! only an OCI runtime needs is in [`more`], [`devices`], [`oom`], `place` and `unit`.
 //!
 //! A life:
 //!
@@ -43,25 +44,36 @@
 //!
 //! Manual: cgroups(7), and the kernel's Documentation/admin-guide/cgroup-v2.rst.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cgroup;
+pub mod devices;
+mod filter;
 pub mod hierarchy;
 mod interface;
 pub mod limits;
+pub mod more;
 mod mounts;
+pub mod oom;
 pub mod options;
+mod place;
 mod scales;
 pub mod scope;
 pub mod sizes;
 pub mod stats;
 mod subtree;
+#[allow(unsafe_code)]
+mod sys;
 mod tree;
+mod unit;
 mod v1;
 
 pub use cgroup::Cgroup;
+pub use devices::{DeviceKind, DeviceRule};
 pub use hierarchy::{Hierarchy, Kind};
 pub use limits::Limits;
+pub use more::{DeviceWeight, More};
+pub use oom::OomWatch;
 pub use options::LimitOptions;
 pub use scales::DeviceLimit;
 pub use stats::{Events, Pressure, Stats};

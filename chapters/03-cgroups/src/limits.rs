@@ -4,13 +4,15 @@
 //! holds even on an idle machine. A **weight** (`cpu.weight`, `io.weight`) only
 //! counts when there is not enough for everybody.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use ch01_clone::{Error, Result};
 use nix::errno::Errno;
 
 use crate::interface::write;
-use crate::scales::{DeviceLimit, io_weight, weight};
+use crate::more::More;
+use crate::scales::{DeviceLimit, io_weight, other_weight, weight};
 
 /// What all processes of a cgroup may use together. `None` leaves a limit as
 /// it is, and a new cgroup has none; a negative number means: no limit.
@@ -19,7 +21,6 @@ pub struct Limits {
     /// Memory in bytes. Above it the kernel reclaims, and then kills.
     pub memory: Option<i64>,
     /// Memory *and* swap together, in bytes, as docker and OCI count it.
-    /// `None` beside a memory limit: as much swap as memory, as docker does.
     pub memory_swap: Option<i64>,
     /// Bytes that are not reclaimed as long as others have some to spare.
     pub memory_reservation: Option<i64>,
@@ -40,22 +41,35 @@ pub struct Limits {
     pub io_weight: Option<u16>,
     /// Caps for single disks.
     pub io_max: Vec<DeviceLimit>,
+    /// What only an OCI configuration can ask for.
+    pub more: More,
 }
 
 /// One value for one interface file.
 pub(crate) struct Setting {
-    pub(crate) file: &'static str,
+    pub(crate) file: Cow<'static, str>,
     pub(crate) value: String,
     /// Where the file is missing nothing is lost: nobody asked for this, or a
     /// kernel that cannot limit it does not have it either.
     pub(crate) optional: bool,
 }
 
+impl Setting {
+    pub(crate) fn new(file: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
+        Self { file: file.into(), value: value.to_string(), optional: false }
+    }
+
+    /// Whose file it is: `memory.max` belongs to `memory`.
+    pub(crate) fn controller(&self) -> &str {
+        self.file.split('.').next().unwrap_or(&self.file)
+    }
+}
+
 impl Limits {
     /// The v2 files to write, in this order.
     pub(crate) fn settings(&self) -> Result<Vec<Setting>> {
         let mut all = Vec::new();
-        let mut set = |file, value| all.push(Setting { file, value, optional: false });
+        let mut set = |file: &'static str, value| all.push(Setting::new(file, value));
         // ANCHOR: memory
         if let Some(bytes) = self.memory {
             set("memory.max", max(bytes));
@@ -67,7 +81,9 @@ impl Limits {
         // ANCHOR: cpu
         if self.cpu_quota.is_some() || self.cpu_period.is_some() {
             let quota = max(self.cpu_quota.unwrap_or(-1));
-            set("cpu.max", format!("{quota} {}", self.cpu_period.unwrap_or(100_000)));
+            // Without a period the kernel keeps the one that it has.
+            let period = self.cpu_period.map(|usec| format!(" {usec}"));
+            set("cpu.max", quota + &period.unwrap_or_default());
         }
         // ANCHOR_END: cpu
         // ANCHOR: weight
@@ -93,17 +109,22 @@ impl Limits {
             set("io.max", device.line());
         }
         if let Some(swap) = self.swap()? {
-            let optional = self.memory_swap.is_none() || swap <= 0;
-            all.push(Setting { file: "memory.swap.max", value: max(swap), optional });
+            // No swap, any swap and docker's default ask for nothing that a
+            // kernel without swap does not give.
+            let optional = swap <= 0 || self.memory == Some(swap);
+            all.push(Setting { optional, ..Setting::new("memory.swap.max", max(swap)) });
         }
+        self.more.settings(self.io_weight, &mut all)?;
         Ok(all)
     }
 
     /// The controllers that these limits cannot do without: `memory.max`
     /// belongs to `memory`.
-    pub(crate) fn controllers(&self) -> Result<Vec<&'static str>> {
+    pub(crate) fn controllers(&self) -> Result<Vec<String>> {
         let needed = self.settings()?.into_iter().filter(|setting| !setting.optional);
-        let mut names: Vec<_> = needed.filter_map(|s| s.file.split('.').next()).collect();
+        let mut names: Vec<_> = needed.map(|setting| setting.controller().to_owned()).collect();
+        // The files of `cgroup` itself are everywhere.
+        names.retain(|name| name != "cgroup");
         names.dedup();
         Ok(names)
     }
@@ -112,9 +133,8 @@ impl Limits {
     pub(crate) fn swap(&self) -> Result<Option<i64>> {
         // ANCHOR: swap
         match (self.memory, self.memory_swap) {
-            (_, Some(total)) if total < 0 => Ok(Some(-1)),
-            (Some(memory), None) => Ok(Some(memory)),
-            (None, None) => Ok(None),
+            (Some(..0), None) | (_, Some(..0)) => Ok(Some(-1)),
+            (_, None) => Ok(None),
             (Some(memory), Some(total)) if (0..=total).contains(&memory) => {
                 Ok(Some(total - memory))
             }
@@ -129,8 +149,8 @@ impl Limits {
     pub(crate) fn write_to(&self, dir: &Path) -> Result<()> {
         // ANCHOR: write
         for setting in self.settings()? {
-            let written = write(dir, setting.file, &setting.value);
-            written.or_else(|error| missing_or_refused(&setting, error))?;
+            let written = write(dir, &setting.file, &setting.value);
+            written.or_else(|error| missing_or_refused(dir, &setting, error))?;
         }
         // ANCHOR_END: write
         Ok(())
@@ -138,9 +158,9 @@ impl Limits {
 }
 
 /// What to make of a file that is not there or a value that is not taken.
-pub(crate) fn missing_or_refused(setting: &Setting, error: Error) -> Result<()> {
+pub(crate) fn missing_or_refused(dir: &Path, setting: &Setting, error: Error) -> Result<()> {
     match error.errno {
-        Some(Errno::ENOENT) if setting.optional => Ok(()),
+        Some(Errno::ENOENT) if setting.optional || other_weight(dir, setting) => Ok(()),
         Some(Errno::ENOENT) => {
             Err(error
                 .hint(format!("this kernel cannot limit {}: leave that limit out", setting.file)))

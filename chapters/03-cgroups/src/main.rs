@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ch01_clone::narrate::Narration;
@@ -53,6 +53,11 @@ fn main() -> ExitCode {
             return Err(again.exec().into());
         }
         Narration::from(cli.watch.clone()).begin(None);
+        // One that was killed has left its cgroup, which is empty.
+        hierarchy.sweep("dockster-03", |name| {
+            let maker = name.strip_prefix("03-cgroups-");
+            maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+        });
         let cgroup =
             hierarchy.cgroup("dockster-03", &format!("03-cgroups-{}", std::process::id()))?;
         // ANCHOR: life

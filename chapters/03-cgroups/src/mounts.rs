@@ -46,12 +46,17 @@ impl Mount {
 
     /// The directory of our own cgroup, from `0::/user.slice/session-1.scope`.
     pub(crate) fn own_directory(&self, proc_cgroup: &str) -> PathBuf {
+        let own = self.directory(proc_cgroup);
+        // We have made room in a delegated cgroup before (see `subtree`).
+        if own.ends_with(LEAF) { own.parent().unwrap_or(&own).to_owned() } else { own }
+    }
+
+    /// The directory of a process's cgroup, from its `/proc/PID/cgroup`.
+    pub(crate) fn directory(&self, proc_cgroup: &str) -> PathBuf {
         let line = proc_cgroup.lines().find_map(|line| line.strip_prefix("0::"));
         let path = Path::new(line.unwrap_or("/"));
         // A path outside what is mounted here cannot be reached: take the top.
         let below = path.strip_prefix(&self.root).unwrap_or(Path::new(""));
-        let own = if below.starts_with("..") { self.point.clone() } else { self.point.join(below) };
-        // We have made room in a delegated cgroup before (see `subtree`).
-        if own.ends_with(LEAF) { own.parent().unwrap_or(&own).to_owned() } else { own }
+        if below.starts_with("..") { self.point.clone() } else { self.point.join(below) }
     }
 }

@@ -77,7 +77,11 @@ impl LimitOptions {
         let bytes = |bytes: Option<u64>| bytes.filter(|&b| b != 0).map(|b| b as i64);
         Ok(Limits {
             memory: bytes(self.memory),
-            memory_swap: self.memory_swap.filter(|&total| total != 0),
+            // As docker: as much swap as memory.
+            memory_swap: self
+                .memory_swap
+                .filter(|&total| total != 0)
+                .or(bytes(self.memory).map(|bytes| bytes.saturating_mul(2))),
             memory_reservation: bytes(self.memory_reservation),
             cpu_quota: self.cpus.or(self.cpu_quota).filter(|&quota| quota != 0),
             cpu_period: self.cpus.map(|_| PERIOD).or(self.cpu_period),
@@ -88,6 +92,7 @@ impl LimitOptions {
             pids: self.pids_limit.map(|count| if count == 0 { -1 } else { count }),
             io_weight: self.blkio_weight,
             io_max: self.devices()?,
+            more: Default::default(),
         })
     }
 

@@ -2,6 +2,10 @@
 //!
 //! Weights on the scales of both versions, and caps for single disks.
 
+use std::path::Path;
+
+use crate::limits::Setting;
+
 /// What may go to and from one disk, a second; `None`: no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceLimit {
@@ -51,9 +55,16 @@ impl DeviceLimit {
         ];
         for (name, value) in fields {
             if let Some(value) = value {
+                // As in version 1, 0 is no limit.
+                let value = if value == 0 { "max".to_owned() } else { value.to_string() };
                 line += &format!(" {name}={value}");
             }
         }
         line
     }
+}
+
+/// Whether a disk's weight goes into another file here: the scheduler bfq has its own.
+pub(crate) fn other_weight(dir: &Path, setting: &Setting) -> bool {
+    setting.file == "io.weight" && dir.join("io.bfq.weight").exists()
 }

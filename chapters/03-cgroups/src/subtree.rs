@@ -23,6 +23,7 @@ use ch01_clone::{Error, Result};
 use nix::errno::Errno;
 
 use crate::interface::{lists, read, write};
+use crate::place::invalid;
 
 /// Where we move to when it is we who break the rule of no internal processes.
 pub(crate) const LEAF: &str = "supervisor";
@@ -31,11 +32,20 @@ pub(crate) const LEAF: &str = "supervisor";
 const ATTEMPTS: usize = 100;
 
 /// Makes the cgroup `dir` and has it get the controllers that its limits need.
-pub(crate) fn make(dir: &Path, needed: &[&str]) -> Result<()> {
+pub(crate) fn make(dir: &Path, needed: &[String]) -> Result<()> {
     make_directory(dir)?;
-    // Only now: with a child in it, nobody can remove the parent any more and
-    // put one in its place that hands nothing on.
-    hand_on(dir.parent().unwrap_or(dir), needed).map_err(hint)
+    supply(dir, needed)
+}
+
+/// Has the cgroup `dir`, which is there, get these controllers.
+///
+/// Only now: with a child in it, nobody can remove the parent any more and put
+/// one in its place that hands nothing on.
+pub(crate) fn supply(dir: &Path, needed: &[String]) -> Result<()> {
+    let parent = dir.parent().unwrap_or(dir);
+    hand_on(parent, needed).map_err(hint)?;
+    // It hands on what we need already, and holds processes all the same.
+    if invalid(dir) { make_room(parent).map_err(hint) } else { Ok(()) }
 }
 
 /// Makes the directory and its parents.
@@ -73,8 +83,13 @@ fn make_fresh(dir: &Path) -> Result<()> {
     .call(|| format!("mkdir({dir:?})"))
 }
 
+/// Has the parent of `dir` hand on this controller to it.
+pub(crate) fn hand_on_one(dir: &Path, controller: &str) -> Result<()> {
+    enable(dir.parent().unwrap_or(dir), controller)
+}
+
 /// Has `dir` hand on what its children's limits need, and what counts for them.
-fn hand_on(dir: &Path, needed: &[&str]) -> Result<()> {
+fn hand_on(dir: &Path, needed: &[String]) -> Result<()> {
     needed.iter().try_for_each(|controller| enable(dir, controller))?;
     for controller in ["memory", "pids", "io"] {
         // Nothing is limited by these, but without them nobody counts. (The
@@ -156,7 +171,7 @@ fn not_available(controller: &str, top: &Path) -> Error {
 }
 
 /// What to try when the kernel does not let us make a cgroup or hand on a controller.
-fn hint(error: Error) -> Error {
+pub(crate) fn hint(error: Error) -> Error {
     match error.errno {
         Some(Errno::EBUSY) => error.hint(
             "that cgroup holds processes, and one that hands controllers on may hold none. \

@@ -22,6 +22,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 
 use crate::interface::{number, read, read_if_any, value_of, write};
 use crate::limits::{Limits, Setting, max, missing_or_refused};
+use crate::more::{DeviceWeight, More};
 use crate::mounts::Mount;
 use crate::scales::DeviceLimit;
 use crate::stats::{Events, Stats};
@@ -36,42 +37,63 @@ const LIMITING: [&str; 5] = ["memory", "cpu", "pids", "cpuset", "blkio"];
 const OURS: [&str; 8] =
     ["memory", "cpu", "cpuacct", "pids", "cpuset", "blkio", "freezer", "devices"];
 
+/// What else may be mounted: controllers for rare limits, and a tree without any, in
+/// which a service manager sorts processes (`name=systemd`).
+const OTHERS: [&str; 6] = ["hugetlb", "rdma", "net_cls", "net_prio", "perf_event", "misc"];
+
 /// From here on the kernel means "no limit" (it rounds to whole pages).
-const UNLIMITED: u64 = 1 << 62;
+pub(crate) const UNLIMITED: u64 = 1 << 62;
 
 /// Where the version 1 hierarchies are mounted, by controllers (`cpu,cpuacct`).
 #[derive(Debug, Clone)]
-pub(crate) struct Mounts(BTreeMap<String, Mount>);
+pub(crate) struct Mounts {
+    /// Those of which every cgroup has a directory.
+    usual: BTreeMap<String, Mount>,
+    /// Those of which only a container of an OCI runtime has one.
+    others: BTreeMap<String, Mount>,
+}
 
 impl Mounts {
     /// The mounts of a host whose controllers are version 1; `None` on others.
     pub(crate) fn find(mountinfo: &str) -> Option<Self> {
-        let mut all = BTreeMap::new();
+        let (mut usual, mut others) = (BTreeMap::new(), BTreeMap::new());
         for mount in Mount::find(mountinfo, "cgroup") {
-            let names: Vec<_> =
-                mount.options.split(',').filter(|name| OURS.contains(name)).collect();
-            if !names.is_empty() {
-                // The shortest path came first.
-                all.entry(names.join(",")).or_insert(mount);
+            let of = |ours: &dyn Fn(&str) -> bool| {
+                let names = mount.options.split(',').filter(|name| ours(name));
+                names.collect::<Vec<_>>().join(",")
+            };
+            let known = of(&|name| OURS.contains(&name));
+            let other = of(&|name| OTHERS.contains(&name) || name.starts_with("name="));
+            // The shortest path came first.
+            match (known.is_empty(), other.is_empty()) {
+                (false, _) => drop(usual.entry(known).or_insert(mount)),
+                (true, false) => drop(others.entry(other).or_insert(mount)),
+                (true, true) => {}
             }
         }
         let limits = |names: &String| names.split(',').any(|name| LIMITING.contains(&name));
-        all.keys().any(limits).then_some(Self(all))
+        usual.keys().any(limits).then_some(Self { usual, others })
     }
 
     /// One of them, where nothing else is mounted. There is one.
     pub(crate) fn first(&self) -> Option<&Mount> {
-        self.0.values().next()
+        self.usual.values().next()
     }
 
     /// Whether we may make cgroups in all of them.
     pub(crate) fn writable(&self) -> bool {
-        self.0.values().all(|mount| access(&mount.point, AccessFlags::W_OK).is_ok())
+        self.usual.values().all(|mount| access(&mount.point, AccessFlags::W_OK).is_ok())
     }
 
     /// The directories of the cgroup at `path`.
     pub(crate) fn paths(&self, path: &Path) -> BTreeMap<String, PathBuf> {
-        self.0.iter().map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
+        self.usual.iter().map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
+    }
+
+    /// Those, and the ones in all other hierarchies.
+    pub(crate) fn all_paths(&self, path: &Path) -> BTreeMap<String, PathBuf> {
+        let all = self.usual.iter().chain(&self.others);
+        all.map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
     }
 }
 
@@ -98,7 +120,7 @@ impl Cgroup {
         self.dir("freezer").ok().map(Path::to_owned)
     }
 
-    fn dir(&self, controller: &str) -> Result<&Path> {
+    pub(crate) fn dir(&self, controller: &str) -> Result<&Path> {
         let of = |names: &String| names.split(',').any(|name| name == controller);
         let found = self.dirs.iter().find(|(names, _)| of(names));
         found.map(|(_, dir)| dir.as_path()).ok_or_else(|| {
@@ -109,13 +131,13 @@ impl Cgroup {
 
     /// Makes the directories.
     pub(crate) fn make(&self) -> Result<()> {
-        for (names, dir) in &self.dirs {
-            subtree::make_directory(dir)?;
-            if names.split(',').any(|name| name == "cpuset") {
-                fill_cpuset(dir)?;
-            }
-        }
-        Ok(())
+        self.dirs.values().try_for_each(|dir| subtree::make_directory(dir))?;
+        self.prepare()
+    }
+
+    /// Has processes allowed in the directories, which are there.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        self.dir("cpuset").map_or(Ok(()), fill_cpuset)
     }
 
     /// Moves a process into all of them.
@@ -139,23 +161,42 @@ impl Cgroup {
         if let Some(count) = limits.pids {
             self.set("pids.max", max(count))?;
         }
-        if let Some(weight) = limits.io_weight {
-            // The scheduler that obeys it has a file of its own.
-            let bfq = self.dir("blkio")?.join("blkio.bfq.weight").exists();
-            let file = if bfq { "blkio.bfq.weight" } else { "blkio.weight" };
-            self.set(file, weight.to_string())?;
-        }
+        self.limit_weights(limits)?;
         limits.io_max.iter().try_for_each(|device| self.limit_device(device))
     }
 
-    fn set(&self, file: &'static str, value: String) -> Result<()> {
-        self.set_if(file, value, false)
+    /// Writes those that are rarely given. `unified` is its directory in the `cgroup2`
+    /// beside: a controller that is not here may be there.
+    pub(crate) fn limit_more(&self, more: &More, unified: Option<&PathBuf>) -> Result<()> {
+        for setting in more.v1_settings()? {
+            match (self.dir(setting.controller()), unified) {
+                (Err(error), Some(dir)) => limit_beside(dir, more, setting.controller(), error)?,
+                _ => self.write(&setting).map_err(explain)?,
+            }
+        }
+        more.kernel.map_or(Ok(()), |bytes| self.check_kernel(bytes))
     }
 
-    fn set_if(&self, file: &'static str, value: String, optional: bool) -> Result<()> {
-        let controller = file.split('.').next().unwrap_or(file);
-        let written = write(self.dir(controller)?, file, &value);
-        written.or_else(|error| missing_or_refused(&Setting { file, value, optional }, error))
+    /// Newer kernels take the number and forget it.
+    fn check_kernel(&self, bytes: i64) -> Result<()> {
+        let now = number(&self.file("memory.kmem.limit_in_bytes")?);
+        match now.is_some_and(|now| bytes < 0 || now >> 12 == bytes as u64 >> 12) {
+            true => Ok(()),
+            false => Err(Error::new(
+                "linux.resources.memory.kernel is not supported by this kernel: since Linux 5.16 \
+                 kernel memory is not limited alone",
+            )),
+        }
+    }
+
+    fn set(&self, file: &'static str, value: String) -> Result<()> {
+        self.write(&Setting::new(file, value))
+    }
+
+    fn write(&self, setting: &Setting) -> Result<()> {
+        let dir = self.dir(setting.controller())?;
+        let written = write(dir, &setting.file, &setting.value);
+        written.or_else(|error| missing_or_refused(dir, setting, error))
     }
 
     /// The limit for memory must never be above that for memory and swap, not
@@ -164,16 +205,19 @@ impl Cgroup {
         if let Some(bytes) = limits.memory_reservation {
             self.set("memory.soft_limit_in_bytes", bytes.to_string())?;
         }
-        let total = match (limits.memory, limits.swap()?) {
+        // Refuses what cannot be, and knows when swap is no wish but a default.
+        let swap = limits.swap()?;
+        let total = match (limits.memory, swap) {
             (_, None) => None,
-            (Some(memory), Some(swap)) if swap >= 0 && memory >= 0 => {
-                Some(memory.saturating_add(swap))
-            }
-            _ => Some(-1),
+            (_, Some(..0)) => Some(-1),
+            (memory, Some(swap)) => Some(memory.unwrap_or(0).saturating_add(swap)),
         };
-        let optional = limits.memory_swap.is_none() || limits.swap()?.is_none_or(|swap| swap <= 0);
+        let optional = swap.is_none_or(|swap| swap <= 0 || limits.memory == Some(swap));
         let set_total = || match total {
-            Some(total) => self.set_if("memory.memsw.limit_in_bytes", total.to_string(), optional),
+            Some(total) => {
+                let setting = Setting::new("memory.memsw.limit_in_bytes", total);
+                self.write(&Setting { optional, ..setting })
+            }
             None => Ok(()),
         };
         let Some(memory) = limits.memory else { return set_total() };
@@ -183,20 +227,34 @@ impl Cgroup {
         if raising {
             set_total()?;
         }
-        self.set("memory.limit_in_bytes", memory.to_string()).map_err(|error| {
-            match error.errno {
-                Some(Errno::EBUSY) => {
-                    error.hint("more than that is in use and cannot be reclaimed")
-                }
-                _ => error,
-            }
-        })?;
+        self.set("memory.limit_in_bytes", memory.to_string())
+            .map_err(|error| self.explain_memory(error, memory))?;
         if raising { Ok(()) } else { set_total() }
+    }
+
+    fn explain_memory(&self, error: Error, memory: i64) -> Error {
+        let now = |file| self.file(file).unwrap_or_default().trim().to_owned();
+        match error.errno {
+            Some(Errno::EBUSY) => {
+                let (usage, peak) =
+                    (now("memory.usage_in_bytes"), now("memory.max_usage_in_bytes"));
+                let call = format!(
+                    "unable to set memory limit to {memory} (current usage: {usage}, peak usage: {peak})"
+                );
+                Error { call, ..error }.hint("more than that is in use and cannot be reclaimed")
+            }
+            _ => error,
+        }
     }
 
     fn limit_cpu(&self, limits: &Limits) -> Result<()> {
         if let Some(shares) = limits.cpu_shares {
-            self.set("cpu.shares", shares.to_string())?;
+            // The kernel would take the nearest one it knows.
+            match shares {
+                ..2 => return Err(Error::new("the minimum allowed cpu-shares is 2")),
+                262_145.. => return Err(Error::new("the maximum allowed cpu-shares is 262144")),
+                _ => self.set("cpu.shares", shares.to_string())?,
+            }
         }
         let period = || {
             limits.cpu_period.map_or(Ok(()), |usec| self.set("cpu.cfs_period_us", usec.to_string()))
@@ -212,6 +270,30 @@ impl Cgroup {
             }
             done => done.and_then(|()| quota()),
         }
+    }
+
+    fn limit_weights(&self, limits: &Limits) -> Result<()> {
+        let (leaf, devices) = (limits.more.io_leaf_weight, &limits.more.io_weights);
+        if limits.io_weight.is_none() && leaf.is_none() && devices.is_empty() {
+            return Ok(());
+        }
+        // The scheduler that obeys weights has files of its own.
+        let bfq = self.dir("blkio")?.join("blkio.bfq.weight").exists();
+        let (all, each) = match bfq {
+            true => ("blkio.bfq.weight", "blkio.bfq.weight_device"),
+            false => ("blkio.weight", "blkio.weight_device"),
+        };
+        let mut values = vec![
+            (all, limits.io_weight.map(|weight| weight.to_string())),
+            ("blkio.leaf_weight", leaf.map(|weight| weight.to_string())),
+        ];
+        for DeviceWeight { major, minor, weight, leaf_weight } in devices {
+            let line = |weight: &Option<u16>| weight.map(|w| format!("{major}:{minor} {w}"));
+            values.push((each, line(weight)));
+            values.push(("blkio.leaf_weight_device", line(leaf_weight)));
+        }
+        let mut given = values.into_iter().filter_map(|(file, value)| value.map(|v| (file, v)));
+        given.try_for_each(|(file, value)| self.set(file, value))
     }
 
     fn limit_device(&self, device: &DeviceLimit) -> Result<()> {
@@ -334,6 +416,34 @@ impl Cgroup {
     fn first_of(&self, names: [&str; 2]) -> Result<String> {
         let first = self.file(names[0])?;
         if first.lines().count() > 1 { Ok(first) } else { self.file(names[1]) }
+    }
+}
+
+/// A limit that version 1 has no hierarchy for, in the `cgroup2` beside, if that has it.
+fn limit_beside(dir: &Path, more: &More, controller: &str, missing: Error) -> Result<()> {
+    let mut all = Vec::new();
+    More { hugepages: more.hugepages.clone(), rdma: more.rdma.clone(), ..More::default() }
+        .settings(None, &mut all)?;
+    all.retain(|setting| setting.controller() == controller);
+    if all.is_empty() || subtree::hand_on_one(dir, controller).is_err() {
+        return Err(missing);
+    }
+    all.iter().try_for_each(|setting| {
+        let written = write(dir, &setting.file, &setting.value);
+        written.or_else(|error| missing_or_refused(dir, setting, error))
+    })
+}
+
+/// What a refusal means where the kernel's word alone does not say it.
+fn explain(error: Error) -> Error {
+    match error.errno {
+        Some(Errno::EOPNOTSUPP) if error.call.contains("memory.kmem") => {
+            error.hint("linux.resources.memory.kernel: since Linux 5.16 it is not limited alone")
+        }
+        Some(Errno::EINVAL) if error.call.contains("cpu.rt_") => {
+            error.hint("the cgroup above has no such share of real time to give")
+        }
+        _ => error,
     }
 }
 

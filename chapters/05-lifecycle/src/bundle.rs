@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use ch01_clone::{Context, Error, Result};
 use oci_spec::runtime::{Process, Spec};
 
+use crate::{fields, settings};
+
 /// What a container shall be, as the OCI runtime specification writes it down.
 #[derive(Debug, Clone)]
 pub struct Bundle {
@@ -22,7 +24,10 @@ impl Bundle {
         let path = dir.join("config.json");
         let text = fs::read(&path).call(|| format!("open({path:?})"))?;
         let invalid = |error: serde_json::Error| Error::new(format!("{path:?}: {error}"));
-        let spec: Spec = serde_json::from_slice(&text).map_err(invalid)?;
+        let mut config = serde_json::from_slice(&text).map_err(invalid)?;
+        fields::refuse(&config)?;
+        fields::respell(&mut config);
+        let spec = serde_json::from_value(config).map_err(invalid)?;
         check(&spec)?;
         Ok(Self { dir, spec })
     }
@@ -52,6 +57,13 @@ fn check(spec: &Spec) -> Result<()> {
 
 /// The same of a process alone, as `exec` gets it.
 pub fn check_process(process: &Process) -> Result<()> {
+    if process.args().as_ref().is_none_or(Vec::is_empty) {
+        return Err(Error::new("args must not be empty"));
+    }
+    if let Some(affinity) = process.exec_cpu_affinity() {
+        let lists = [affinity.initial(), affinity.cpu_affinity_final()];
+        lists.into_iter().flatten().try_for_each(|cpus| settings::processors(cpus).map(drop))?;
+    }
     if !process.cwd().is_absolute() {
         return Err(Error::new("Cwd must be an absolute path"));
     }
@@ -83,7 +95,7 @@ fn foreign_sysctl(spec: &Spec) -> Option<(&String, &String)> {
     let allowed = |name: &str| {
         let name = name.replace('/', ".");
         match &*name {
-            "kernel.domainname" | "kernel.hostname" => own(Uts),
+            "kernel.domainname" => own(Uts),
             _ if IPC.contains(&&*name) || name.starts_with("fs.mqueue.") => own(Ipc),
             _ if name.starts_with("net.") => own(Network),
             _ if name.starts_with("user.") => own(oci_spec::runtime::LinuxNamespaceType::User),

@@ -8,8 +8,8 @@ use oci_spec::runtime::{Process, Spec};
 
 use crate::credentials::Credentials;
 use crate::incarnation::Incarnation;
-use crate::inside::{connect, enter};
-use crate::launch::{Started, Stdio, program, streams, with_terminal};
+use crate::inside::{connect, enter, home, program};
+use crate::launch::{Started, Stdio, streams, with_terminal};
 use crate::settings;
 
 /// What is run in a container, and how.
@@ -33,7 +33,6 @@ pub fn exec(
 ) -> Result<Started> {
     let Exec { spec, process, stdio, preserve_fds } = *exec;
     let credentials = credentials(spec, process)?;
-    let program = program(process, preserve_fds)?;
     let (ends, ours) = streams(stdio)?;
     let target = Pid::from_raw(init.pid);
     let child = join(target, Namespaces::of(Namespace::ALL), |gate| {
@@ -47,16 +46,18 @@ pub fn exec(
         let root = Root::open("/".as_ref())?;
         connect(&ends, &root, gate, process)?;
         enter(process.cwd())?;
-        let program = program.find()?;
+        let program = program(process, home(&root, process), preserve_fds)?.find()?;
         settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
-        credentials()?;
-        program.exec(gate)
+        let cpus =
+            process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
+        cpus.map_or(Ok(()), settings::run_on)?;
+        program.exec_after(gate, credentials)
     })?;
     // The pid may have become another's before the namespaces were entered.
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
     }
-    cgroup.map_or(Ok(()), |cgroup| cgroup.add(child.pid()))?;
+    cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
     settings::from_outside(process, child.pid())?;
     let (child, terminal) = child.start()?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })

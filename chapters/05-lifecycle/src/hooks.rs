@@ -85,9 +85,8 @@ fn run_one(hook: &Hook, state: &State) -> Result<()> {
     if let Some((name, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
         command.arg0(name).args(rest);
     }
-    if let Some(env) = hook.env() {
-        command.env_clear().envs(env.iter().filter_map(|variable| variable.split_once('=')));
-    }
+    let env = hook.env().iter().flatten().filter_map(|variable| variable.split_once('='));
+    command.env_clear().envs(env);
     let text = serde_json::to_vec(state).map_err(|error| Error::new(error.to_string()))?;
     // Files in memory, not pipes: nobody has to read or write while it runs.
     let (mut input, mut said) = (memory_file()?, memory_file()?);

@@ -42,9 +42,13 @@ impl Incarnation {
         sys::pidfd_send_signal(pidfd.as_fd(), signal).call(call)
     }
 
-    /// Waits until it has ended.
-    pub fn wait_for_end(self) -> Result<()> {
+    /// Ends it, and waits for that. One that has ended already is fine.
+    pub fn kill(self) -> Result<()> {
         let Ok(pidfd) = self.pidfd() else { return Ok(()) };
+        match sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => return Err(errno).call(|| format!("pidfd_send_signal({})", self.pid)),
+        }
         loop {
             match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
                 Err(Errno::EINTR) => {}

@@ -1,7 +1,8 @@
 //! The child's side: from its gate to its program.
 
 use std::convert::Infallible;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use ch01_clone::exec::Found;
 use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step, steps};
 use ch02_chroot::{Root, Rootfs, pivot};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, accept4, shutdown, socket};
 use nix::sys::stat::{fstat, major, minor};
 use nix::unistd::{Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getcwd, setsid};
@@ -25,7 +27,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) process: &'a Process,
     pub(crate) rootfs: Rootfs,
     pub(crate) own_network: bool,
-    pub(crate) program: Program,
+    pub(crate) preserve_fds: u32,
     pub(crate) stdio: Ends,
     pub(crate) state: State,
     pub(crate) door: Option<OwnedFd>,
@@ -63,10 +65,11 @@ impl Inside<'_> {
         })?;
         let slave = connect(&self.stdio, &root, gate, self.process)?;
         slave.as_ref().map_or(Ok(()), |slave| pty::console(&root, slave))?;
+        let home = home(&root, self.process);
         pivot(&root)?;
         self.rootfs.freeze()?;
         enter(cwd)?;
-        let program = self.program.clone().find()?;
+        let program = program(self.process, home, self.preserve_fds)?.find()?;
         match self.door.take() {
             None => self.go(gate, program, credentials),
             Some(door) => {
@@ -119,8 +122,7 @@ impl Inside<'_> {
         hooks::run(self.spec.hooks(), Moment::StartContainer, &state)?;
         let linux = self.spec.linux().as_ref();
         settings::apply(self.process, linux.and_then(|linux| linux.personality().as_ref()))?;
-        credentials()?;
-        program.exec(gate)
+        program.exec_after(gate, credentials)
     }
 }
 
@@ -144,6 +146,37 @@ pub(crate) fn connect(
     }
     give_away(owner)?;
     Ok(None)
+}
+
+/// The program of a process, with the environment that it asks for.
+pub(crate) fn program(
+    process: &Process,
+    home: Option<String>,
+    preserve_fds: u32,
+) -> Result<Program> {
+    let args = process.args().clone().unwrap_or_default();
+    let mut env = process.env().clone().unwrap_or_default();
+    env.extend(home);
+    let mut program = Program::new(args, env)?;
+    program.keeps = preserve_fds;
+    Ok(program)
+}
+
+/// HOME, if the environment has none: what the root's own /etc/passwd says of the user.
+pub(crate) fn home(root: &Root, process: &Process) -> Option<String> {
+    let set = |variable: &String| variable.starts_with("HOME=");
+    if process.env().iter().flatten().any(set) {
+        return None;
+    }
+    let mut text = String::new();
+    let passwd = root.lookup("etc/passwd", OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+    // An image without users, or with something else of that name, is none the worse for it.
+    let _ = passwd.map(|file| File::from(file).take(1 << 20).read_to_string(&mut text));
+    let uid = process.user().uid().to_string();
+    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut home =
+        fields.filter(|fields| fields.get(2) == Some(&&*uid)).filter_map(|f| f.get(5).copied());
+    Some(format!("HOME={}", home.next().filter(|home| !home.is_empty()).unwrap_or("/")))
 }
 
 /// Who is not root shall be able to open /dev/stdout, too.

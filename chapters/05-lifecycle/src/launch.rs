@@ -6,13 +6,13 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use ch01_clone::{Child, Context, Error, Namespace, Plan, Program, Result};
+use ch01_clone::{Child, Context, Error, Namespace, Plan, Result};
 use ch02_chroot::Tree;
 use ch03_cgroups::Cgroup;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, pipe2};
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::Spec;
 
 use crate::credentials::Credentials;
 use crate::hooks::{self, Moment};
@@ -93,13 +93,14 @@ pub fn launch(
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     let new = namespaces::of(spec)?;
     let (ends, ours) = streams(stdio)?;
-    let rootfs = mounts::rootfs(spec, tree)?;
+    let mut rootfs = mounts::rootfs(spec, tree)?.relative_to(&state.bundle);
+    rootfs.prepare()?;
     let inside = Inside {
         spec,
         process,
         rootfs,
         own_network: new.plan.has(Namespace::Net),
-        program: program(process, preserve_fds)?,
+        preserve_fds,
         stdio: ends,
         state: state.clone(),
         door,
@@ -124,17 +125,6 @@ pub fn launch(
         hooks::run(spec.hooks(), Moment::CreateRuntime, &state)
     })?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
-}
-
-/// The program of a process, looked up later, in its own root.
-pub(crate) fn program(process: &Process, preserve_fds: u32) -> Result<Program> {
-    let args = process.args().clone().unwrap_or_default();
-    if args.is_empty() {
-        return Err(Error::new("args must not be empty"));
-    }
-    let mut program = Program::new(args, process.env().clone().unwrap_or_default())?;
-    program.keeps = preserve_fds;
-    Ok(program)
 }
 
 /// Our ends, once the child has sent its terminal.

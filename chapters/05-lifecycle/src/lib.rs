@@ -21,6 +21,7 @@ pub mod cli;
 pub mod credentials;
 mod door;
 pub mod exec;
+pub mod fields;
 mod hooks;
 pub mod incarnation;
 mod inside;
@@ -29,10 +30,11 @@ pub mod mounts;
 mod namespaces;
 pub mod pty;
 pub mod relay;
-mod resources;
+pub mod resources;
 pub mod runtime;
 mod settings;
 pub mod state;
+pub mod statistics;
 #[allow(unsafe_code)]
 mod sys;
 

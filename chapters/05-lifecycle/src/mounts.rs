@@ -1,62 +1,320 @@
-//! The mounts of an OCI configuration, as chapter 2 makes them.
+//! The file system of an OCI configuration, as chapter 2 makes it.
+//!
+//! Specification: config.md "Mounts", config-linux.md "Devices", "Masked
+//! Paths", "Readonly Paths", "Rootfs Mount Propagation", "Mount Label". Where it
+//! is silent, runc is the model.
 
-use ch01_clone::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ch01_clone::{Error, IdMaps, IdRange, Result};
+use ch02_chroot::extra::{Extra, Flags, Propagation};
+use ch02_chroot::nodes::Device;
 use ch02_chroot::{Attributes, Mount, Rootfs, Source, Tree};
-use oci_spec::runtime::{self, Spec};
+use nix::libc;
+use nix::sys::stat::SFlag;
+use oci_spec::runtime::{
+    self, Linux, LinuxDevice, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, Spec,
+};
 
 /// The root that a configuration describes.
 pub(crate) fn rootfs(spec: &Spec, tree: Tree) -> Result<Rootfs> {
-    let linux = spec.linux().as_ref();
-    let paths = |list: Option<&Option<Vec<String>>>| -> Vec<PathBuf> {
-        list.and_then(Option::as_ref).into_iter().flatten().map(PathBuf::from).collect()
+    let none = Linux::default();
+    let linux = spec.linux().as_ref().unwrap_or(&none);
+    let around = Around::of(linux)?;
+    let mut rootfs = Rootfs::bare(tree);
+    for one in spec.mounts().iter().flatten() {
+        let mut mount = mount(one, &around)?;
+        // Devices are still to be made in it.
+        if mount.attributes.read_only && mount.target == Path::new("/dev") {
+            mount.attributes.read_only = false;
+            rootfs.more.frozen.push(mount.target.clone());
+        }
+        rootfs.mounts.push(mount);
+    }
+    rootfs.masked = paths("linux.maskedPaths", linux.masked_paths())?;
+    rootfs.read_only_paths = paths("linux.readonlyPaths", linux.readonly_paths())?;
+    rootfs.read_only = spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
+    rootfs.more.devices =
+        Some(linux.devices().iter().flatten().map(device).collect::<Result<_>>()?);
+    rootfs.more.propagation = around.propagation;
+    rootfs.more.early = around.user_namespace || around.propagation.is_some_and(slave);
+    Ok(rootfs)
+}
+
+/// What the whole configuration says that matters for each mount.
+#[derive(Default)]
+struct Around {
+    user_namespace: bool,
+    ids: IdMaps,
+    propagation: Option<Propagation>,
+    label: Option<String>,
+}
+
+impl Around {
+    fn of(linux: &Linux) -> Result<Self> {
+        let namespaces = linux.namespaces().iter().flatten();
+        let propagation = match linux.rootfs_propagation().as_deref() {
+            None | Some("") => None,
+            Some(name) => Some(Propagation::parse(name).ok_or_else(|| {
+                Error::new(format!("linux.rootfsPropagation: {name:?} is not known"))
+            })?),
+        };
+        let label = linux.mount_label().clone().filter(|label| !label.is_empty());
+        if label.is_some() && !Path::new("/sys/fs/selinux/enforce").exists() {
+            return Err(Error::new(
+                "linux.mountLabel: selinux label is specified in config, but selinux is disabled \
+                 or not supported",
+            ));
+        }
+        Ok(Self {
+            user_namespace: namespaces.into_iter().any(|n| n.typ() == LinuxNamespaceType::User),
+            ids: IdMaps { uids: ranges(linux.uid_mappings()), gids: ranges(linux.gid_mappings()) },
+            propagation,
+            label,
+        })
+    }
+}
+
+fn slave(propagation: Propagation) -> bool {
+    [Propagation::SLAVE, Propagation::SLAVES].contains(&propagation)
+}
+
+fn ranges(list: &Option<Vec<LinuxIdMapping>>) -> Vec<IdRange> {
+    let range = |m: &LinuxIdMapping| IdRange {
+        inside: m.container_id(),
+        outside: m.host_id(),
+        count: m.size(),
     };
-    Ok(Rootfs {
-        tree,
-        mounts: spec.mounts().iter().flatten().map(mount).collect::<Result<_>>()?,
-        masked: paths(linux.map(|linux| linux.masked_paths())),
-        read_only_paths: paths(linux.map(|linux| linux.readonly_paths())),
-        read_only: spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false),
+    list.iter().flatten().map(range).collect()
+}
+
+fn paths(field: &str, list: &Option<Vec<String>>) -> Result<Vec<PathBuf>> {
+    let path = |path: &String| match path.starts_with('/') {
+        true => Ok(PathBuf::from(path)),
+        false => Err(Error::new(format!("{field}: {path:?} is not an absolute path"))),
+    };
+    list.iter().flatten().map(path).collect()
+}
+
+fn device(device: &LinuxDevice) -> Result<Device> {
+    let path = device.path();
+    let kind = match device.typ() {
+        LinuxDeviceType::C | LinuxDeviceType::U => SFlag::S_IFCHR,
+        LinuxDeviceType::B => SFlag::S_IFBLK,
+        LinuxDeviceType::P => SFlag::S_IFIFO,
+        LinuxDeviceType::A => {
+            return Err(Error::new(format!("linux.devices: {path:?} has no type of its own")));
+        }
+    };
+    let number = |number: i64, name: &str| match u32::try_from(number) {
+        Ok(number) => Ok(u64::from(number)),
+        Err(_) => Err(Error::new(format!("linux.devices: {path:?}: the {name} is {number}"))),
+    };
+    Ok(Device {
+        path: path.clone(),
+        kind,
+        number: match kind {
+            SFlag::S_IFIFO => (0, 0),
+            _ => (number(device.major(), "major")?, number(device.minor(), "minor")?),
+        },
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
     })
 }
 
-/// One mount; an option that is not honoured is refused.
-pub(crate) fn mount(mount: &runtime::Mount) -> Result<Mount> {
-    let mut attributes = Attributes::default();
-    let (mut bind, mut own) = (mount.typ().as_deref() == Some("bind"), Vec::new());
-    for option in mount.options().iter().flatten() {
-        match option.as_str() {
-            "bind" | "rbind" => bind = true,
-            "ro" | "rro" => attributes.read_only = true,
-            "rw" => attributes.read_only = false,
-            "nosuid" => attributes.nosuid = true,
-            "suid" => attributes.nosuid = false,
-            "nodev" => attributes.nodev = true,
-            "dev" => attributes.nodev = false,
-            "noexec" => attributes.noexec = true,
-            "exec" => attributes.noexec = false,
-            // What every mount is, in a mount namespace that is cut off from the host's.
-            "private" | "rprivate" | "relatime" | "defaults" => {}
-            "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable" => {
-                return Err(not_yet(mount, option));
-            }
-            other => own.push(other.to_owned()),
-        }
+/// One mount.
+fn mount(mount: &runtime::Mount, around: &Around) -> Result<Mount> {
+    let options = Options::read(mount, around)?;
+    let kind = mount.typ().as_deref().unwrap_or("");
+    let source = mount.source().clone().unwrap_or_default();
+    // As runc, a relative destination is one from the root.
+    let target = Path::new("/").join(mount.destination());
+    let Options { bind, mut attributes, mut extra, mut own } = options;
+    if extra.ids.is_some() && !bind {
+        return Err(refused(mount, "only the owners of a bind can be mapped"));
     }
-    let source = match (bind, mount.typ()) {
-        (true, _) if !own.is_empty() => return Err(not_yet(mount, &own[0])),
-        (true, _) => Source::Bind(mount.source().clone().unwrap_or_default()),
-        (false, Some(kind)) => Source::New { kind: kind.clone(), options: own },
-        (false, None) => {
-            return Err(Error::new(format!("{:?}: a mount without a type", mount.destination())));
-        }
-    };
-    Ok(Mount { target: mount.destination().clone(), source, attributes })
+    if bind {
+        // A copy has the flags of its source. As runc, what is said is said of it alone.
+        extra.top = with(extra.top, attributes);
+        attributes = Attributes::default();
+        extra.early |= around.user_namespace;
+        // As in mount(2), what only a file system knows means nothing here.
+        let source = Source::Bind(source);
+        return Ok(Mount { target, source, attributes, extra: boxed(extra) });
+    }
+    if kind.is_empty() && !extra.remount {
+        return Err(refused(mount, "a mount without a type"));
+    }
+    if let Some(label) = &around.label
+        && !["proc", "sysfs", "cgroup"].contains(&kind)
+    {
+        own.push(format!("context={label}"));
+    }
+    if source.as_os_str() != kind && !source.as_os_str().is_empty() && !extra.remount {
+        own.push(format!("source={}", source.display()));
+    }
+    extra.same_mode = kind == "tmpfs" && !own.iter().any(|option| option.starts_with("mode="));
+    if extra.copy_up && kind != "tmpfs" {
+        return Err(refused(mount, "tmpcopyup is for a tmpfs"));
+    }
+    let extra = if kind == "cgroup" { Some(Box::new(extra)) } else { boxed(extra) };
+    let source = Source::New { kind: kind.to_owned(), options: own };
+    Ok(Mount { target, source, attributes, extra })
 }
 
-fn not_yet(mount: &runtime::Mount, option: &str) -> Error {
-    Error::new(format!("{:?}: the mount option {option:?} is not supported", mount.destination()))
+fn refused(mount: &runtime::Mount, what: &str) -> Error {
+    Error::new(format!("mounts: {:?}: {what}", mount.destination()))
+}
+
+/// What is not said takes the chapter's own road.
+fn boxed(extra: Extra) -> Option<Box<Extra>> {
+    (!extra.is_default()).then(|| Box::new(extra))
+}
+
+fn with(mut flags: Flags, attributes: Attributes) -> Flags {
+    let set = [
+        (attributes.read_only, libc::MOUNT_ATTR_RDONLY),
+        (attributes.nosuid, libc::MOUNT_ATTR_NOSUID),
+        (attributes.nodev, libc::MOUNT_ATTR_NODEV),
+        (attributes.noexec, libc::MOUNT_ATTR_NOEXEC),
+    ];
+    set.into_iter().filter(|(on, _)| *on).for_each(|(_, flag)| flags.on(flag));
+    flags
+}
+
+/// The options of a mount, sorted.
+struct Options {
+    bind: bool,
+    attributes: Attributes,
+    extra: Extra,
+    /// What is for the file system.
+    own: Vec<String>,
+}
+
+impl Options {
+    fn read(mount: &runtime::Mount, around: &Around) -> Result<Self> {
+        let list = || mount.options().iter().flatten().map(String::as_str);
+        let has = |name: &str| list().any(|option| option == name);
+        let bind = mount.typ().as_deref() == Some("bind") || has("bind") || has("rbind");
+        let mut all = Self {
+            bind,
+            attributes: Attributes::default(),
+            extra: Extra::default(),
+            own: Vec::new(),
+        };
+        all.extra.flat = bind && !has("rbind");
+        list().for_each(|option| all.add(option));
+        all.map_owners(mount, around, has("ridmap"), has("idmap"))?;
+        let wanted = &mut all.extra.propagation;
+        all.extra.early = all.extra.ids.is_some() || wanted.iter().any(|how| how.needs_the_host());
+        if wanted.iter().all(|how| how.is_private()) {
+            // What every mount is, in a namespace that is cut off from the host's.
+            wanted.clear();
+        }
+        // As runc: what is mounted inside shows on the host only if the root is shared, too.
+        let open = around.propagation.is_some_and(Propagation::is_shared);
+        if bind && !open && wanted.iter().any(|how| how.is_shared()) {
+            wanted.insert(0, Propagation::SLAVES);
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, option: &str) {
+        if let Some(how) = Propagation::parse(option) {
+            return self.extra.propagation.push(how);
+        }
+        if self.attribute(option) {
+            return;
+        }
+        let recursive = option.strip_prefix('r').filter(|name| is_flag(name));
+        match (option, recursive) {
+            (_, Some(name)) => flag(&mut self.extra.all, name),
+            _ if is_flag(option) => flag(&mut self.extra.top, option),
+            ("bind" | "rbind" | "defaults" | "silent" | "loud" | "idmap" | "ridmap", _) => {}
+            ("remount", _) => self.extra.remount = true,
+            ("tmpcopyup", _) => self.extra.copy_up = true,
+            ("acl" | "noacl" | "iversion" | "noiversion", _) => {
+                self.extra.optional.push(option.to_owned());
+            }
+            _ => self.own.push(option.to_owned()),
+        }
+    }
+
+    /// The four that chapter 2 knows by itself; a bind may also be freed of one.
+    fn attribute(&mut self, option: &str) -> bool {
+        let all = &mut self.attributes;
+        let (field, on, bit) = match option {
+            "ro" | "rw" => (&mut all.read_only, option == "ro", libc::MOUNT_ATTR_RDONLY),
+            "nosuid" | "suid" => (&mut all.nosuid, option == "nosuid", libc::MOUNT_ATTR_NOSUID),
+            "nodev" | "dev" => (&mut all.nodev, option == "nodev", libc::MOUNT_ATTR_NODEV),
+            "noexec" | "exec" => (&mut all.noexec, option == "noexec", libc::MOUNT_ATTR_NOEXEC),
+            _ => return false,
+        };
+        *field = on;
+        if !on && (self.bind || self.extra.remount) {
+            self.extra.top.off(bit);
+        }
+        true
+    }
+
+    fn map_owners(
+        &mut self,
+        mount: &runtime::Mount,
+        around: &Around,
+        below: bool,
+        top: bool,
+    ) -> Result<()> {
+        let own = IdMaps { uids: ranges(mount.uid_mappings()), gids: ranges(mount.gid_mappings()) };
+        let maps = match (own.uids.is_empty(), own.gids.is_empty()) {
+            (false, false) => own,
+            (true, true) if !(below || top) => return Ok(()),
+            // As runc: without maps of its own those of the container.
+            (true, true) if !around.ids.uids.is_empty() && !around.ids.gids.is_empty() => {
+                around.ids.clone()
+            }
+            (true, true) => return Err(refused(mount, "idmap takes uidMappings and gidMappings")),
+            _ => return Err(refused(mount, "uidMappings and gidMappings go together")),
+        };
+        self.extra.ids = Some((maps, below));
+        Ok(())
+    }
+}
+
+/// Flags of a mount beside the four, and all of them after an `r`.
+fn is_flag(name: &str) -> bool {
+    flag_of(name).is_some()
+}
+
+/// The flag, and whether the name sets it. Of the times of last access one is set.
+fn flag_of(name: &str) -> Option<(u64, bool)> {
+    Some(match name {
+        "ro" => (libc::MOUNT_ATTR_RDONLY, true),
+        "rw" => (libc::MOUNT_ATTR_RDONLY, false),
+        "nosuid" => (libc::MOUNT_ATTR_NOSUID, true),
+        "suid" => (libc::MOUNT_ATTR_NOSUID, false),
+        "nodev" => (libc::MOUNT_ATTR_NODEV, true),
+        "dev" => (libc::MOUNT_ATTR_NODEV, false),
+        "noexec" => (libc::MOUNT_ATTR_NOEXEC, true),
+        "exec" => (libc::MOUNT_ATTR_NOEXEC, false),
+        "nosymfollow" => (libc::MOUNT_ATTR_NOSYMFOLLOW, true),
+        "symfollow" => (libc::MOUNT_ATTR_NOSYMFOLLOW, false),
+        "nodiratime" => (libc::MOUNT_ATTR_NODIRATIME, true),
+        "diratime" => (libc::MOUNT_ATTR_NODIRATIME, false),
+        "noatime" => (libc::MOUNT_ATTR_NOATIME, true),
+        "strictatime" => (libc::MOUNT_ATTR_STRICTATIME, true),
+        // What the kernel does unless told otherwise.
+        "relatime" | "norelatime" | "atime" | "nostrictatime" => (Flags::ATIME, false),
+        _ => return None,
+    })
+}
+
+fn flag(flags: &mut Flags, name: &str) {
+    match flag_of(name) {
+        Some((bits, true)) => flags.on(bits),
+        Some((bits, false)) => flags.off(bits),
+        None => {}
+    }
 }
 
 /// The other way round: a mount of chapter 2 as a configuration names it.
@@ -72,6 +330,8 @@ pub fn describe(mount: &Mount) -> runtime::Mount {
         flags.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()).collect();
     let (kind, source) = match &mount.source {
         Source::Bind(path) => {
+            // In chapter 2 they hold for all that is mounted below, too.
+            options.iter_mut().for_each(|option| option.insert(0, 'r'));
             options.push("rbind".to_owned());
             ("bind".to_owned(), path.clone())
         }

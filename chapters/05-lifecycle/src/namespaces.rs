@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use ch01_clone::elsewhere::Elsewhere;
 use ch01_clone::{Context, Error, IdMaps, IdRange, Namespace, Namespaces, Result};
-use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset, Spec};
 
 /// What `linux.namespaces` and the fields beside it ask for.
 pub(crate) struct Wanted {
@@ -107,9 +107,12 @@ fn ids(linux: &Linux, own: bool) -> Result<Option<IdMaps>> {
     }
 }
 
-/// Monotonic and boottime; nanoseconds are rounded away.
-fn clocks(linux: &Linux) -> Option<(i64, i64)> {
+/// As /proc/PID/timens_offsets wants them (time_namespaces(7)).
+fn clocks(linux: &Linux) -> Option<String> {
     let offsets = linux.time_offsets().as_ref().filter(|offsets| !offsets.is_empty())?;
-    let seconds = |clock| offsets.get(clock).and_then(|offset| offset.secs()).unwrap_or_default();
-    Some((seconds("monotonic"), seconds("boottime")))
+    let line = |(clock, offset): (&String, &LinuxTimeOffset)| {
+        let (secs, nanosecs) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        format!("{clock} {secs} {nanosecs}\n")
+    };
+    Some(offsets.iter().map(line).collect())
 }

@@ -20,7 +20,7 @@ use ch01_clone::{Context, Error, Gate, Message, Result, step};
 use ch02_chroot::Tree;
 use ch03_cgroups::Cgroup;
 use nix::unistd::Pid;
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 
 use crate::bundle::{self, Bundle};
 use crate::credentials::Credentials;
@@ -71,7 +71,7 @@ impl Runtime {
         options: &CreateOptions,
     ) -> Result<Container<'_>> {
         let bundle = Bundle::load(bundle)?;
-        let stdio = stdio(&bundle.spec, options)?;
+        let stdio = stdio(bundle.spec.process().as_ref(), options)?;
         let (container, started) = self.make(id, &bundle, stdio, options, true)?;
         started.child.leave();
         Ok(container)
@@ -81,12 +81,11 @@ impl Runtime {
     pub fn run(
         &self,
         id: &str,
-        bundle: &Path,
+        bundle: &Bundle,
         stdio: Stdio,
         options: &CreateOptions,
     ) -> Result<(Container<'_>, Started)> {
-        let bundle = Bundle::load(bundle)?;
-        let (container, started) = self.make(id, &bundle, stdio, options, false)?;
+        let (container, started) = self.make(id, bundle, stdio, options, false)?;
         container.after_start()?;
         Ok((container, started))
     }
@@ -176,7 +175,9 @@ impl Container<'_> {
             self.place.save(note).and_then(|()| self.place.keep_spec(spec)),
         )?;
         if let Some(cgroup) = cgroup {
-            cgroup.create(&limits(spec)?)?;
+            let provided = limits(spec).and_then(|limits| cgroup.provide(&limits));
+            // Nothing of it is left then; what is there is another's, and not ours to end.
+            provided.inspect_err(|_| note.cgroup.clear())?;
         }
         let what = Launch {
             spec,
@@ -218,7 +219,11 @@ impl Container<'_> {
             status,
             pid,
             bundle: note.bundle.clone(),
-            annotations: spec.and_then(|spec| spec.annotations().clone()).unwrap_or_default(),
+            annotations: spec
+                .and_then(|spec| spec.annotations().clone())
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -307,9 +312,12 @@ impl Container<'_> {
     /// Removes what is left of it; with `force` also one that runs.
     pub fn delete(&self, force: bool) -> Result<()> {
         let lock = self.place.lock()?;
-        let note = self.place.note()?;
+        let note = match force {
+            true => self.place.note_or_guess(&self.id),
+            false => self.place.note()?,
+        };
         let status = self.place.status(note.as_ref());
-        if !force && matches!(status, Status::Running | Status::Paused) {
+        if !force && matches!(status, Status::Created | Status::Running | Status::Paused) {
             return Err(Error::new(format!(
                 "cannot delete container {} that is not stopped: {status}",
                 self.id
@@ -329,9 +337,8 @@ impl Container<'_> {
     fn clear_away(&self, note: &Note) -> Result<()> {
         let cgroup = cgroup_from(note)?;
         let killed = cgroup.as_ref().map_or(Ok(()), Cgroup::kill);
-        if let Some(init) = note.init.filter(|init| init.alive()) {
-            init.signal(libc::SIGKILL)?;
-            init.wait_for_end()?;
+        if let Some(init) = note.init {
+            init.kill()?;
         }
         killed?;
         cgroup.as_ref().map_or(Ok(()), Cgroup::remove)?;
@@ -414,8 +421,7 @@ fn cgroup_from(note: &Note) -> Result<Option<Cgroup>> {
 }
 
 /// What the program's streams are, by `process.terminal` and the console socket.
-fn stdio(spec: &Spec, options: &CreateOptions) -> Result<Stdio> {
-    let process = spec.process().as_ref();
+pub fn stdio(process: Option<&Process>, options: &CreateOptions) -> Result<Stdio> {
     let terminal = process.and_then(|process| process.terminal()).unwrap_or(false);
     match (terminal, &options.console_socket) {
         (true, None) => Err(Error::new(

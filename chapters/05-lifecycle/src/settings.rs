@@ -44,11 +44,6 @@ pub(crate) fn apply(process: &Process, personality: Option<&LinuxPersonality>) -
         sys::ioprio_set(value).call(|| format!("ioprio_set(class {class}, {level})"))?;
     }
     process.scheduler().as_ref().map_or(Ok(()), schedule)?;
-    if let Some(cpus) =
-        process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref())
-    {
-        run_on(cpus)?;
-    }
     for limit in process.rlimits().iter().flatten() {
         let (soft, hard) = (limit.soft(), limit.hard());
         let resource = resource(limit.typ());
@@ -61,8 +56,14 @@ pub(crate) fn apply(process: &Process, personality: Option<&LinuxPersonality>) -
     Ok(())
 }
 
-/// Processors, as a list: `0-3,7`.
+/// Lets this process run on these processors only: `0-3,7`. For `exec` alone.
 pub(crate) fn run_on(cpus: &str) -> Result<()> {
+    let set = processors(cpus)?;
+    sched_setaffinity(Pid::from_raw(0), &set).call(|| format!("sched_setaffinity({cpus})"))
+}
+
+/// A list of processors.
+pub(crate) fn processors(cpus: &str) -> Result<CpuSet> {
     let invalid = || Error::new(format!("process.execCPUAffinity: {cpus:?} is not a list of CPUs"));
     let mut set = CpuSet::new();
     for range in cpus.split(',').map(str::trim).filter(|range| !range.is_empty()) {
@@ -71,7 +72,7 @@ pub(crate) fn run_on(cpus: &str) -> Result<()> {
         let last: usize = last.parse().map_err(|_| invalid())?;
         (first..=last).try_for_each(|cpu| set.set(cpu)).map_err(|_| invalid())?;
     }
-    sched_setaffinity(Pid::from_raw(0), &set).call(|| format!("sched_setaffinity({cpus})"))
+    Ok(set)
 }
 
 fn schedule(scheduler: &Scheduler) -> Result<()> {

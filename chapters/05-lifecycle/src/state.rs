@@ -5,7 +5,7 @@
 //! and what is about to be made is written down before it is made. So whoever is
 //! killed at any moment leaves a note of what is to be cleared away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -56,8 +56,8 @@ pub struct State {
     /// The directory of its bundle.
     pub bundle: PathBuf,
     /// What its configuration says in `annotations`.
-    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
-    pub annotations: HashMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What is written down: facts that do not change by themselves. Whether its
@@ -78,6 +78,17 @@ pub(crate) struct Note {
 /// A container's directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Place(PathBuf);
+
+/// A lock on a container. A child that was cloned meanwhile has a copy of the
+/// descriptor, so closing ours is not enough: it is unlocked.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // It goes with the last descriptor at the latest.
+        let _ = self.0.unlock();
+    }
+}
 
 const NOTE: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -112,14 +123,14 @@ impl Place {
     }
 
     /// Locked as long as the file lives: one command at a time changes a container.
-    pub(crate) fn lock(&self) -> Result<File> {
+    pub(crate) fn lock(&self) -> Result<Lock> {
         let gone = || Error::new("container does not exist");
         let dir = File::open(&self.0).map_err(|_| gone())?;
         dir.lock().call(|| format!("flock({:?})", self.0))?;
         // Whoever had it before us may have removed the directory, and made another.
         let (held, there) = (dir.metadata(), fs::metadata(&self.0));
         match (held, there) {
-            (Ok(held), Ok(there)) if held.ino() == there.ino() => Ok(dir),
+            (Ok(held), Ok(there)) if held.ino() == there.ino() => Ok(Lock(dir)),
             _ => Err(gone()),
         }
     }
@@ -146,6 +157,21 @@ impl Place {
     pub(crate) fn save(&self, note: &Note) -> Result<()> {
         let text = serde_json::to_vec(note).map_err(|error| Error::new(error.to_string()))?;
         self.write(NOTE, &text)
+    }
+
+    /// What is written down, or what can be told without it: after a power cut the file may be empty.
+    pub(crate) fn note_or_guess(&self, id: &str) -> Option<Note> {
+        self.note().unwrap_or_else(|_| {
+            let spec = self.spec().ok()?;
+            let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
+            Some(Note {
+                id: id.to_owned(),
+                bundle: PathBuf::new(),
+                created: SystemTime::UNIX_EPOCH,
+                init: None,
+                cgroup: cgroup.paths(),
+            })
+        })
     }
 
     /// What is written down; `None` of one that is only a directory yet.

@@ -154,13 +154,7 @@ pub(crate) fn overlay(patient: &Patient) -> Finding {
     let tried = Scratch::below(&nearest(&patient.root)).and_then(|scratch| {
         let (lower, kept) = (scratch.0.join("lower"), scratch.0.join("kept"));
         let tree = Tree::Overlay { lowers: vec![lower], kept: Some(kept), volatile: true };
-        let rootfs = Rootfs {
-            tree,
-            mounts: vec![],
-            masked: vec![],
-            read_only_paths: vec![],
-            read_only: false,
-        };
+        let rootfs = Rootfs::bare(tree);
         try_in(patient, &[Namespace::Mount], || rootfs.build().map(drop))
     });
     match tried {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{Incarnation, Launch, State, Stdio, credentials, launch, pty};
+use ch05_lifecycle::{Incarnation, Launch, State, Stdio, launch, pty};
+use ch07_confine::credentials;
 use ch06_images::Image;
 use oci_spec::runtime::Spec;
 

@@ -1,0 +1,74 @@
+//! Catalogue: not needed to understand the chapter.
+//!
+//! `create`, `start`, and `run`, which is both.
+
+use std::path::{Path, PathBuf};
+
+use ch01_clone::{Context, Error, Result, Signals};
+
+use super::Cli;
+use super::args::Args;
+use crate::{Bundle, CreateOptions, Stdio, pty, relay, runtime};
+
+pub(super) fn create(cli: &Cli<'_>, args: &Args) -> Result<u8> {
+    cli.runtime()?.create(args.id()?, &bundle(args)?, &options(args)?)?;
+    Ok(0)
+}
+
+pub(super) fn start(cli: &Cli<'_>, args: &Args) -> Result<u8> {
+    cli.runtime()?.open(args.id()?)?.start()?;
+    Ok(0)
+}
+
+pub(super) fn run(cli: &Cli<'_>, args: &Args) -> Result<u8> {
+    let bundle = Bundle::load(&bundle(args)?)?;
+    let (containers, options) = (cli.runtime()?, options(args)?);
+    if args.has("detach") {
+        let stdio = runtime::stdio(bundle.spec.process().as_ref(), &options)?;
+        let (_, started) = containers.run(args.id()?, &bundle, stdio, &options)?;
+        started.child.leave();
+        return Ok(0);
+    }
+    if options.console_socket.is_some() {
+        return Err(no_use_of_socket());
+    }
+    let process = bundle.spec.process().as_ref();
+    let terminal = process.and_then(|process| process.terminal()) == Some(true);
+    // Before there is a child: no signal is lost.
+    let signals = Signals::catch()?.without_insisting();
+    let (container, started) = containers.run(args.id()?, &bundle, ours(terminal), &options)?;
+    let ended = relay(started, signals, true);
+    if !args.has("keep") {
+        container.delete(true)?;
+    }
+    Ok(ended?.code())
+}
+
+/// The streams of a program that we wait for: a terminal of its own is as large
+/// as the user's, and connected to that one; else it has our streams.
+pub(super) fn ours(terminal: bool) -> Stdio {
+    let (rows, columns) = pty::size();
+    if terminal { Stdio::Terminal { rows, columns } } else { Stdio::Inherit }
+}
+
+fn bundle(args: &Args) -> Result<PathBuf> {
+    let dir = args.value("bundle").map_or(Path::new("."), Path::new);
+    std::path::absolute(dir).call(|| format!("the bundle {dir:?}"))
+}
+
+pub(super) fn options(args: &Args) -> Result<CreateOptions> {
+    if args.has("no-pivot") {
+        return Err(Error::new("--no-pivot is not supported")
+            .hint("pivot_root works from every root but an initramfs; move that one first"));
+    }
+    Ok(CreateOptions {
+        console_socket: args.value("console-socket").map(PathBuf::from),
+        pid_file: args.value("pid-file").map(PathBuf::from),
+        preserve_fds: args.number("preserve-fds")?.unwrap_or(0),
+    })
+}
+
+/// Whoever waits here gets the terminal itself, and whoever has none sends none.
+pub(super) fn no_use_of_socket() -> Error {
+    Error::new("cannot use console socket if runc will not detach or allocate tty")
+}

@@ -82,6 +82,7 @@ impl Engine {
             masked: Vec::new(),
             read_only_paths: Vec::new(),
             read_only: false,
+            more: Default::default(),
         };
         Ok(Side { root: rootfs.build()?, path, owner, _held: Some(held) })
     }

@@ -147,8 +147,16 @@ pub fn main() -> ExitCode {
             return Ok(rootless::enter(hosts)?);
         }
         let engine = Engine::open(&root)?;
-        // Of docker's commands these say 125 of themselves; all others say 1.
-        let own = matches!(cli.command, Command::Run(_) | Command::Create(_) | Command::Ps(_));
+        // What runs nothing says 1, as docker does; what is about images says 125 as ever.
+        let own = matches!(
+            cli.command,
+            Command::Run(_)
+                | Command::Create(_)
+                | Command::Ps(_)
+                | Command::Import(_)
+                | Command::Images(_)
+                | Command::Rmi(_)
+        );
         let done = match cli.command {
             Command::Run(args) => run::run(&engine, *args),
             Command::Create(args) => run::create(&engine, &args),

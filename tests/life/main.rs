@@ -7,6 +7,7 @@ mod background;
 mod crashes;
 mod exec;
 mod logs;
+mod looks;
 mod policies;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
@@ -18,6 +19,7 @@ fn main() {
         background::trials(),
         words::trials(),
         logs::trials(),
+        looks::trials(),
         attached::trials(),
         exec::trials(),
         policies::trials(),

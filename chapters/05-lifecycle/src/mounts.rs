@@ -139,7 +139,10 @@ fn mount(mount: &runtime::Mount, around: &Around) -> Result<Mount> {
         extra.top = with(extra.top, attributes);
         attributes = Attributes::default();
         extra.early |= around.user_namespace;
-        // As in mount(2), what only a file system knows means nothing here.
+        // mount(2) would pass it over in silence.
+        if let Some(unknown) = own.first() {
+            return Err(refused(mount, &format!("a bind has no option {unknown:?}")));
+        }
         let source = Source::Bind(source);
         return Ok(Mount { target, source, attributes, extra: boxed(extra) });
     }
@@ -423,7 +426,7 @@ mod tests {
 
     #[test]
     fn what_the_host_is_asked_for_is_opened_early() {
-        let early = |options: &[&str]| with_options(options).extra.expect("more").early;
+        let early = |options: &[&str]| with_options(options).extra.is_some_and(|e| e.early);
         assert!(early(&["rbind", "rslave"]) && early(&["rbind", "shared"]));
         assert!(!early(&["rbind", "rprivate"]) && !early(&["rbind", "unbindable"]));
         let rootfs = read(json!({

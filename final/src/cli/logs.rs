@@ -111,7 +111,10 @@ impl Printer {
             self.print(&entry)?;
         }
         self.out.flush()?;
-        while follow {
+        if !follow {
+            return Ok(());
+        }
+        loop {
             // First whether it lives, then what it has said: so nothing is missed.
             let lives = engine.known(&record.id, "").is_ok_and(|record| record.lives());
             let mut any = false;
@@ -133,7 +136,6 @@ impl Printer {
                 }
             }
         }
-        Ok(())
     }
 
     fn print(&mut self, entry: &Entry) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod attach;
 mod containers;
+mod cp;
 mod doctor;
 mod exec;
 mod format;
@@ -70,6 +71,8 @@ enum Command {
     Update(Box<containers::UpdateArgs>),
     /// Remove one or more containers
     Rm(containers::RmArgs),
+    /// Copy files between a container and the host
+    Cp(cp::CpArgs),
     /// Print the processes of a container
     Top(live::TopArgs),
     /// Print what containers use
@@ -144,8 +147,16 @@ pub fn main() -> ExitCode {
             return Ok(rootless::enter(hosts)?);
         }
         let engine = Engine::open(&root)?;
-        // Of docker's commands these say 125 of themselves; all others say 1.
-        let own = matches!(cli.command, Command::Run(_) | Command::Create(_) | Command::Ps(_));
+        // What runs nothing says 1, as docker does; what is about images says 125 as ever.
+        let own = matches!(
+            cli.command,
+            Command::Run(_)
+                | Command::Create(_)
+                | Command::Ps(_)
+                | Command::Import(_)
+                | Command::Images(_)
+                | Command::Rmi(_)
+        );
         let done = match cli.command {
             Command::Run(args) => run::run(&engine, *args),
             Command::Create(args) => run::create(&engine, &args),
@@ -164,6 +175,7 @@ pub fn main() -> ExitCode {
             Command::Rename(args) => containers::rename(&engine, &args),
             Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
+            Command::Cp(args) => cp::cp(&engine, &args),
             Command::Top(args) => live::top(&engine, &args),
             Command::Stats(args) => live::stats(&engine, &args),
             Command::Events(args) => live::events(&engine, &args),

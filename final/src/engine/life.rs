@@ -99,17 +99,23 @@ impl Engine {
             .ok_or_else(|| Error::new(format!("No such container: {text}")))
     }
 
-    /// What is needed to start it (again). Its cgroup may have a new place, after the
-    /// machine was started anew.
+    /// What is needed to start it (again).
     fn made_again(&self, claim: Claim, mut record: Record, by_user: bool) -> Result<Made> {
-        let path = claim.dir().join("config.json");
-        let spec = Spec::load(&path).map_err(|error| Error::new(format!("{path:?}: {error}")))?;
-        let cgroup = self.cgroup_for(&record.id, &ch05_lifecycle::limits(&spec)?)?;
-        record.cgroup = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
+        let (spec, cgroup) = self.again_on_paper(claim.dir(), &mut record)?;
         if by_user {
             (record.stopped_by_user, record.restarts) = (false, 0);
         }
         Ok(Made { claim, record, spec, cgroup, clients: None })
+    }
+
+    /// Its configuration, and its cgroup: that may have a new place, after the machine was
+    /// started anew.
+    fn again_on_paper(&self, dir: &Path, record: &mut Record) -> Result<(Spec, Option<Cgroup>)> {
+        let path = dir.join("config.json");
+        let spec = Spec::load(&path).map_err(|error| Error::new(format!("{path:?}: {error}")))?;
+        let cgroup = self.cgroup_for(&record.id, &ch05_lifecycle::limits(&spec)?)?;
+        record.cgroup = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
+        Ok((spec, cgroup))
     }
 
     fn under_a_shim(&self, made: Made, attach: Option<u8>) -> Result<Option<Attached>> {
@@ -216,52 +222,40 @@ impl Engine {
             monitor.record.status = Status::Stopped;
             return self.last_end(monitor, claim, code);
         }
-        let mut record = monitor.record.clone();
-        record.restarts += 1;
-        match self.live_again(claim, record, &monitor, back_off) {
-            Ok(never) => match never {},
-            Err((error, Some((claim, record)))) => {
-                monitor.record = record;
-                monitor.record.error = error.to_string();
-                monitor.record.status = Status::Stopped;
-                self.last_end(monitor, claim, error.exit_status())
-            }
-            Err((error, None)) => Err(error),
-        }
+        monitor.record.restarts += 1;
+        self.live_again(monitor, claim, back_off)
     }
 
     /// Starts it once more, and becomes a shim that is as small as the first.
-    #[allow(clippy::type_complexity)]
-    fn live_again(
-        &self,
-        claim: Claim,
-        record: Record,
-        monitor: &Monitor,
-        back_off: u64,
-    ) -> Result<Infallible, (Error, Option<(Claim, Record)>)> {
-        let mut made = self.made_again(claim, record, false).map_err(|error| (error, None))?;
-        let size = if made.record.plan.terminal { (24, 80) } else { (0, 0) };
-        let life = match self.launch(&mut made, size) {
+    fn live_again(&self, mut monitor: Monitor, claim: Claim, back_off: u64) -> Result<()> {
+        let mut record = monitor.record.clone();
+        let (spec, cgroup) = match self.again_on_paper(claim.dir(), &mut record) {
+            Ok(paper) => paper,
+            Err(error) => return self.give_up(monitor, claim, error),
+        };
+        let mut made = Made { claim, record, spec, cgroup, clients: None };
+        let life = match self.launch(&mut made, (24, 80)) {
             Ok(life) => life,
             Err(error) => {
-                let mut down = Teardown::default();
-                down.also(made.cgroup.as_ref().map_or(Ok(()), remove_cgroup));
-                let _ = down.end();
-                return Err((error, Some((made.claim, made.record))));
+                // It is empty, and what stays of it the next start takes away.
+                let _ = made.cgroup.as_ref().map_or(Ok(()), remove_cgroup);
+                monitor.record = made.record;
+                return self.give_up(monitor, made.claim, error);
             }
         };
         self.note(&made.record, "start");
         let clients = monitor.clients.iter().map(|client| (&client.socket, 0)).collect();
-        let gone = Handover {
-            root: &self.root,
-            claim: &made.claim,
-            listener: &monitor.listener,
-            life: &life,
-            clients,
-            back_off,
-        }
-        .go();
-        gone.map_err(|error| (error, None))
+        let (root, claim, listener) = (&*self.root, &made.claim, &monitor.listener);
+        let never = Handover { root, claim, listener, life: &life, clients, back_off }.go()?;
+        match never {}
+    }
+
+    /// It cannot be started again: what stops it would stop it the next time, too.
+    fn give_up(&self, mut monitor: Monitor, claim: Claim, error: Error) -> Result<()> {
+        monitor.record.error = error.to_string();
+        monitor.record.exit_code = Some(error.exit_status());
+        (monitor.record.status, monitor.record.init) = (Status::Stopped, None);
+        self.last_end(monitor, claim, error.exit_status())
     }
 
     /// What it was is written down before anything else can go wrong.

@@ -3,6 +3,7 @@
 mod clear;
 mod commands;
 pub mod containers;
+pub mod copy;
 pub mod events;
 pub mod exec;
 pub mod images;

@@ -46,7 +46,8 @@ impl Log {
     /// Opens it, to go on at its end.
     pub fn open(dir: &Path, options: LogOptions) -> Self {
         let path = dir.join(FILE);
-        let mut log = Self {
+        // The file is made when there is something to put into it.
+        Self {
             path,
             options,
             file: None,
@@ -55,9 +56,7 @@ impl Log {
             lost: 0,
             pending: 0,
             why: String::new(),
-        };
-        log.reopen();
-        log
+        }
     }
 
     fn reopen(&mut self) {

@@ -299,10 +299,13 @@ impl Monitor {
         self.last = Some([&[code], error.as_bytes()].concat());
         let end = Instant::now() + Duration::from_millis(100);
         // Those who have connected, and have not yet said what they want.
-        while self.turn(Some(Duration::ZERO)).is_ok()
+        let mut patience = Duration::ZERO;
+        while self.turn(Some(patience)).is_ok()
             && self.clients.iter().skip(known).any(|client| !client.told)
             && Instant::now() < end
-        {}
+        {
+            patience = Duration::from_millis(10);
+        }
         self.flush_all();
     }
 
@@ -345,8 +348,12 @@ impl Monitor {
             (None, Some(_)) => Some(Duration::from_millis(200)),
             (None, None) => unread.then_some(GRACE),
         };
-        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-            PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        let timeout = limit.map_or(PollTimeout::NONE, |limit| match limit.is_zero() {
+            true => PollTimeout::ZERO,
+            // Rounded up: not to wake too early, again and again.
+            false => {
+                PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }
         });
         let places = self.places();
         let mut ready: Vec<PollFd<'_>> =
@@ -453,18 +460,20 @@ impl Monitor {
     fn accept(&mut self) -> Result<()> {
         use std::os::fd::AsRawFd;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        match accept4(self.listener.as_raw_fd(), flags) {
-            Ok(fd) => {
-                let socket = crate::sys::inherited(fd).call(|| "accept4")?;
-                self.clients.push(Client::new(socket, 0));
-                Ok(())
+        loop {
+            match accept4(self.listener.as_raw_fd(), flags) {
+                Ok(fd) => {
+                    let socket = crate::sys::inherited(fd).call(|| "accept4")?;
+                    self.clients.push(Client::new(socket, 0));
+                }
+                // Too many: they wait.
+                Err(Errno::EMFILE | Errno::ENFILE) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    return Ok(());
+                }
+                // Nobody is left.
+                Err(_) => return Ok(()),
             }
-            // Too many: they wait.
-            Err(Errno::EMFILE | Errno::ENFILE) => {
-                std::thread::sleep(Duration::from_millis(10));
-                Ok(())
-            }
-            Err(_) => Ok(()),
         }
     }
 
@@ -474,7 +483,7 @@ impl Monitor {
         let stream = if kind == b'1' { &mut life.output } else { &mut life.errors };
         let Some(from) = stream else { return Ok(()) };
         self.buffer.resize(self.chunk, 0);
-        let count = match read(&from, &mut self.buffer) {
+        let count = match read(from, &mut self.buffer) {
             Ok(count) => count,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
             // Nobody has the slave side open any more: a terminal's end of file.

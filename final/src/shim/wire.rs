@@ -50,8 +50,8 @@ pub struct Change {
     pub restart: Option<crate::engine::record::Policy>,
 }
 
-fn seqpacket() -> Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+fn seqpacket(flags: SockFlag) -> Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, flags | SockFlag::SOCK_CLOEXEC, None)
         .call(|| "socket(AF_UNIX, SOCK_SEQPACKET)")
 }
 
@@ -68,14 +68,16 @@ fn address(dir: &Path) -> Result<(OwnedFd, UnixAddr)> {
 pub fn listener(dir: &Path) -> Result<OwnedFd> {
     let (_dir, address) = address(dir)?;
     let path = dir.join(FILE);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).call(|| format!("unlink({path:?})"));
+    let socket = seqpacket(SockFlag::SOCK_NONBLOCK)?;
+    let bound = match bind(socket.as_raw_fd(), &address) {
+        // Of a life before this one.
+        Err(Errno::EADDRINUSE) => {
+            std::fs::remove_file(&path).call(|| format!("unlink({path:?})"))?;
+            bind(socket.as_raw_fd(), &address)
         }
-        _ => {}
-    }
-    let socket = seqpacket()?;
-    bind(socket.as_raw_fd(), &address).call(|| format!("bind({path:?})"))?;
+        bound => bound,
+    };
+    bound.call(|| format!("bind({path:?})"))?;
     listen(&socket, Backlog::MAXALLOWABLE).call(|| format!("listen({path:?})"))?;
     Ok(socket)
 }
@@ -83,7 +85,7 @@ pub fn listener(dir: &Path) -> Result<OwnedFd> {
 /// To the shim of the container in `dir`; `None` if there is none.
 pub fn reach(dir: &Path) -> Result<Option<Line>> {
     let Ok((_dir, address)) = address(dir) else { return Ok(None) };
-    let socket = seqpacket()?;
+    let socket = seqpacket(SockFlag::empty())?;
     match connect(socket.as_raw_fd(), &address) {
         Ok(()) => Ok(Some(Line(socket))),
         Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),

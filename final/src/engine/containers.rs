@@ -6,8 +6,8 @@ use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::{Mount, Tree};
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
 use ch05_lifecycle::{Incarnation, Launch, State, Stdio, launch, pty};
-use ch07_confine::credentials;
 use ch06_images::Image;
+use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
 
 use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
@@ -89,7 +89,7 @@ impl Engine {
     /// it is known what the container is about.
     pub fn run(&self, options: &RunOptions, watch: impl FnOnce(About, &Image)) -> Result<Outcome> {
         let signals = Signals::catch()?;
-        self.sweep()?;
+        self.sweep_quickly()?;
         let id = names::new_id()?;
         // An image that is recorded as used is not removed any more.
         let mut made = self.store.resolve_then(&options.image, |image| {

@@ -6,8 +6,8 @@ use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Root;
 use ch05_lifecycle::launch::Started;
 use ch05_lifecycle::{Exec, Stdio, exec, pty};
-use ch07_confine::credentials;
 use ch06_images::identity;
+use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
 use serde_json::json;
 

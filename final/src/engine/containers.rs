@@ -162,7 +162,7 @@ impl Engine {
     pub(super) fn cgroup_for(&self, id: &str, limits: &Limits) -> Result<Option<Cgroup>> {
         let hierarchy = Hierarchy::probe();
         let delegated = hierarchy.as_ref().is_ok_and(Hierarchy::delegated);
-        match *limits == Limits::default() && !delegated {
+        match !limits.asked() && !delegated {
             true => Ok(None),
             false => hierarchy?.cgroup(self.cgroup_parent(), id).map(Some),
         }

@@ -3,6 +3,7 @@
 #[path = "../clone/held.rs"]
 mod held;
 mod inside;
+mod more;
 mod mounts;
 mod races;
 mod trees;
@@ -11,10 +12,14 @@ use dockster_tests::{Failed, Run, TempDir, busybox_rootfs, run};
 
 fn main() {
     if let Some(part) = std::env::var_os(trees::PART) {
-        trees::play(&part.to_string_lossy());
+        match &*part.to_string_lossy() {
+            more::PART => more::play(),
+            part => trees::play(part),
+        }
         return;
     }
-    let parts = [inside::trials(), mounts::trials(), trees::trials(), races::trials()];
+    let parts =
+        [inside::trials(), mounts::trials(), trees::trials(), more::trials(), races::trials()];
     run(parts.into_iter().flatten().collect())
 }
 

@@ -1,8 +1,12 @@
 //! podman and conmon drive the runtime.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
-use dockster_tests::{Cgroups, Failed, Run, Terminal, Trial, host, wait_until};
+use dockster_tests::{
+    Cgroups, Failed, Fingerprint, Need, Run, TempDir, Terminal, Trial, busybox_rootfs, host, trial,
+    wait_until,
+};
 
 use crate::bundle::{PATIENCE, runtime};
 use crate::engines::{Machine, engine};
@@ -16,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         engine("podman::limits", PROGRAMS, limits),
         engine("podman::volumes_and_ids", PROGRAMS, volumes_and_ids),
         engine("podman::pods", PROGRAMS, pods),
+        trial("podman::as_an_ordinary_user", AS_A_USER, as_a_user),
     ]
 }
 
@@ -49,10 +54,11 @@ fn run<'a>(machine: &Machine, words: impl IntoIterator<Item = &'a str>) -> Run {
     podman(machine, ["run", "--network", "none", "--cgroup-parent", &parent]).args(words)
 }
 
+/// podman's own limits are more than some machines allow.
+const CONF: &str = "[containers]\ndefault_ulimits = [\"nofile=512:512\", \"nproc=4096:4096\"]\n";
+
 fn import(machine: &Machine) -> Result<(), Failed> {
-    // podman's own limits are more than some machines allow.
-    let text = "[containers]\ndefault_ulimits = [\"nofile=512:512\", \"nproc=4096:4096\"]\n";
-    fs::write(machine.join("containers.conf"), text)?;
+    fs::write(machine.join("containers.conf"), CONF)?;
     let image = machine.image()?;
     podman(machine, ["import", "--change", "ENV=PATH=/bin", &image, "box"]).success().map(|_| ())
 }
@@ -336,4 +342,65 @@ fn pods(machine: &Machine) -> Result<(), Failed> {
     assert_eq!(same, [true, true, true, true, false], "{a}{b}");
     podman(machine, ["pod", "stop", "-t", "0", "p"]).success()?;
     podman(machine, ["pod", "rm", "-f", "p"]).success().map(|_| ())
+}
+
+const AS_A_USER: &[Need] = &[
+    Need::User,
+    Need::Speed,
+    Need::UserNamespaces,
+    Need::IdRanges,
+    Need::Program("podman"),
+    Need::Program("conmon"),
+];
+
+/// As an ordinary user: podman makes the user namespace, in which the runtime is root.
+fn as_a_user() -> Result<(), Failed> {
+    let dir = TempDir::new();
+    let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let before = Fingerprint::of(&[&*dir.path().to_string_lossy()]);
+    fs::write(dir.join("containers.conf"), CONF)?;
+    for name in ["home", "xdg", "tree"] {
+        fs::create_dir(dir.join(name))?;
+    }
+    fs::set_permissions(dir.join("xdg"), fs::Permissions::from_mode(0o700))?;
+    busybox_rootfs(&dir.join("tree"))?;
+    let tree = dir.join("tree");
+    Run::new("tar").args(["-cf", &path("image.tar"), "-C"]).arg(tree).arg(".").success()?;
+    let podman = |words: &[&str]| {
+        Run::new("podman")
+            .args(["--root", &path("root"), "--runroot", &path("run"), "--tmpdir", &path("tmp")])
+            .args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"])
+            .args(["--events-backend", "file", "--runtime"])
+            .arg(runtime())
+            .args(words)
+            .env("CONTAINERS_CONF", path("containers.conf"))
+            .env("HOME", path("home"))
+            .env("XDG_RUNTIME_DIR", path("xdg"))
+            .env("TMPDIR", dir.path())
+            .dir(dir.path())
+    };
+    let run = |options: &[&str], script: &str| {
+        let words = [&["run", "--network", "none"], options, &["box", "sh", "-c", script]].concat();
+        podman(&words)
+    };
+    let outcome = (|| -> Result<(), Failed> {
+        podman(&["import", "--change", "ENV=PATH=/bin", &path("image.tar"), "box"]).success()?;
+        let done = run(&["--rm"], "id -u; cat /proc/self/uid_map; exit 5").code(5)?;
+        let words: Vec<_> = done.stdout.split_whitespace().collect();
+        let own = nix::unistd::getuid().to_string();
+        assert_eq!(&words[..5], ["0", "0", &*own, "1", "1"], "{done:?}");
+        run(&["--rm", "--userns", "keep-id"], "id -u").success()?.says(&own)?;
+        run(&["--rm", "--user", "1000:1000", "--read-only"], "id -u; touch /x || echo ro")
+            .success()?
+            .says("1000\nro\n")?;
+        run(&["-d", "--name", "one"], "exec sleep 1000").success()?;
+        podman(&["exec", "one", "sh", "-c", "id -u; exit 3"]).code(3)?.says("0\n")?;
+        podman(&["stop", "-t", "0", "one"]).success()?;
+        podman(&["rm", "one"]).success().map(|_| ())
+    })();
+    podman(&["rm", "--all", "--force", "-t", "0"]).done()?;
+    // Ends the process that holds the user namespace.
+    podman(&["system", "migrate"]).done()?;
+    outcome?;
+    before.unchanged(std::time::Duration::from_secs(5))
 }

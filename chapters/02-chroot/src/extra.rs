@@ -317,7 +317,8 @@ fn attributes(mount: &Mount, extra: &Extra) -> u64 {
     u64::from(mount.attributes.flags().bits()) | extra.top.set | extra.all.set
 }
 
-fn too_long(option: &str) -> bool {
+/// Whether an option is longer than the new calls take, so that mount(2) has to do it.
+pub fn too_long(option: &str) -> bool {
     option.split_once('=').is_some_and(|(_, value)| value.len() > LONGEST)
 }
 

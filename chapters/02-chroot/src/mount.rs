@@ -5,7 +5,6 @@
 //! and the result is a mount that is nowhere yet, held by a descriptor. Its
 //! attributes are set before anybody can see it, and move_mount puts it in place.
 
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -221,11 +220,10 @@ pub fn freeze(mount: BorrowedFd<'_>) -> Result<()> {
 
 /// What the kernel has to say about a file system that it did not make.
 pub(crate) fn said(context: &OwnedFd) -> String {
-    let mut text = String::new();
-    // Each read gives one message; there may be none.
-    if let Ok(copy) = context.try_clone() {
-        let _ = std::fs::File::from(copy).read_to_string(&mut text);
-    }
+    // A message is read whole or not at all, so there has to be room for it.
+    let mut bytes = [0; 1024];
+    let read = nix::unistd::read(context, &mut bytes).unwrap_or(0);
+    let text = String::from_utf8_lossy(&bytes[..read]);
     let text = text.trim().trim_start_matches("e ");
     if text.is_empty() { String::new() } else { format!(" ({text})") }
 }

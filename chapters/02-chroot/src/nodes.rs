@@ -55,6 +55,10 @@ impl Device {
             Err(error) if error.errno == Some(Errno::EPERM) => self.bind(root),
             Err(error) => Err(error),
             Ok(()) => self.give(root),
+        }?;
+        match self.is(&root::stat(root.handle(&self.path)?)?) {
+            true => Ok(()),
+            false => Err(Error::new(format!("{:?}: something else is there already", self.path))),
         }
     }
 

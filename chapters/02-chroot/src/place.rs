@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::mount::path_of;
@@ -31,9 +32,10 @@ const OF_PROC: [&str; 11] = [
 /// The place for this mount: made where it is missing, of the same type as what comes there.
 pub(crate) fn place(root: &Root, target: &Path, mount: BorrowedFd<'_>) -> Result<OwnedFd> {
     let directory = root::stat(mount)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let end = end_of_links(root, target)?;
     let place = match directory {
-        true => root.make_dir(target, 0o755)?,
-        false => root.make_file(target)?,
+        true => root.make_dir(end, 0o755)?,
+        false => root.make_file(end)?,
     };
     let place_directory = root::stat(&place)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
     if directory != place_directory {
@@ -52,6 +54,24 @@ pub(crate) fn place(root: &Root, target: &Path, mount: BorrowedFd<'_>) -> Result
         return Err(Error::new(format!("{target:?} lies in /proc: nothing is mounted there")));
     }
     Ok(place)
+}
+
+/// Where a link leads whose end is not there yet: that is what is to be made. (In Debian
+/// images /etc/resolv.conf is such a link, and something is mounted on it.)
+fn end_of_links(root: &Root, target: &Path) -> Result<PathBuf> {
+    let mut path = target.to_owned();
+    // As many as the kernel follows (path_resolution(7)).
+    for _ in 0..40 {
+        if root.handle(&path).is_ok() {
+            return Ok(path);
+        }
+        let Ok(last) = root.lookup(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW) else {
+            return Ok(path);
+        };
+        let link = readlinkat(&last, "").call(|| format!("readlinkat({path:?})"))?;
+        path = path.parent().unwrap_or(Path::new("/")).join(link);
+    }
+    Err(Error::os(format!("{target:?}"), Errno::ELOOP))
 }
 
 /// The place of a proc or sysfs.

@@ -49,6 +49,10 @@ fn check(spec: &Spec) -> Result<()> {
             spec.version()
         )));
     }
+    let personality = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref());
+    if personality.is_some_and(|p| p.flags().as_ref().is_some_and(|flags| !flags.is_empty())) {
+        return Err(Error::new("linux.personality.flags: there are none to set yet"));
+    }
     if let Some((name, _)) = foreign_sysctl(spec) {
         return Err(Error::new(format!("sysctl {name:?} is not in a separate kernel namespace")));
     }

@@ -13,11 +13,14 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, accept4, shutdown, socket};
 use nix::sys::stat::{fstat, major, minor};
-use nix::unistd::{Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getcwd, setsid};
+use nix::unistd::{
+    Uid, chdir, close, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getcwd, setsid,
+};
 use oci_spec::runtime::{Process, Spec};
 
 use crate::credentials::Change;
 use crate::hooks::{self, Moment};
+use crate::launch::Door;
 use crate::state::{State, Status};
 use crate::{pty, settings, sys};
 
@@ -30,7 +33,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) preserve_fds: u32,
     pub(crate) stdio: Ends,
     pub(crate) state: State,
-    pub(crate) door: Option<OwnedFd>,
+    pub(crate) door: Option<Door>,
 }
 
 /// Where the child's standard streams come from.
@@ -45,6 +48,7 @@ pub(crate) enum Ends {
 
 impl Inside<'_> {
     pub(crate) fn live(mut self, gate: &Gate, credentials: Change) -> Result<Infallible> {
+        self.door.as_ref().map_or(Ok(()), |door| close(door.lock)).call(|| "close(lock)")?;
         setsid().call(|| "setsid")?;
         keyring(&self.state.id)?;
         if self.own_network {
@@ -95,14 +99,14 @@ impl Inside<'_> {
     fn wait_for_start(
         &self,
         first: &Gate,
-        door: OwnedFd,
+        door: Door,
         program: Found,
         credentials: Change,
     ) -> Result<Infallible> {
         shutdown(first.0.as_raw_fd(), Shutdown::Both).call(|| "shutdown(gate)")?;
         let second = loop {
             let flags = SockFlag::SOCK_CLOEXEC;
-            let socket = accept4(door.as_raw_fd(), flags);
+            let socket = accept4(door.socket.as_raw_fd(), flags);
             let second = Gate(sys::own(socket.call(|| "accept4(start)")?));
             // One that is gone before it said `Go` has not started anything.
             if second.wait().is_ok() {

@@ -4,7 +4,7 @@
 //! chapter 1, the root of chapter 2. The parent's side is in this file, the
 //! child's in `inside.rs`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use ch01_clone::{Child, Context, Error, Namespace, Plan, Result};
 use ch02_chroot::Tree;
@@ -32,10 +32,19 @@ pub struct Launch<'a> {
     pub stdio: Stdio,
     /// What hooks are told of it; the pid is filled in.
     pub state: State,
-    /// A listening socket: it waits there for `start`, and then goes on.
-    pub door: Option<OwnedFd>,
+    /// Where it waits for `start`.
+    pub door: Option<Door>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
+}
+
+/// The second gate, on the child's side.
+pub struct Door {
+    /// A listening socket.
+    pub socket: OwnedFd,
+    /// A lock of the parent's, of which the child must not keep its copy: it would
+    /// stay locked if the parent were killed.
+    pub lock: RawFd,
 }
 
 /// What a container's standard streams are.

@@ -28,6 +28,7 @@ mod inside;
 pub mod launch;
 pub mod mounts;
 mod namespaces;
+pub mod protect;
 pub mod pty;
 pub mod relay;
 pub mod resources;

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Error, IdMaps, IdRange, Result};
-use ch02_chroot::extra::{Extra, Flags, Propagation};
+use ch02_chroot::extra::{self, Extra, Flags, Propagation};
 use ch02_chroot::nodes::Device;
 use ch02_chroot::{Attributes, Mount, Rootfs, Source, Tree};
 use nix::libc;
@@ -139,7 +139,10 @@ fn mount(mount: &runtime::Mount, around: &Around) -> Result<Mount> {
         extra.top = with(extra.top, attributes);
         attributes = Attributes::default();
         extra.early |= around.user_namespace;
-        // As in mount(2), what only a file system knows means nothing here.
+        // mount(2) would pass it over in silence.
+        if let Some(unknown) = own.first() {
+            return Err(refused(mount, &format!("a bind has no option {unknown:?}")));
+        }
         let source = Source::Bind(source);
         return Ok(Mount { target, source, attributes, extra: boxed(extra) });
     }
@@ -158,7 +161,8 @@ fn mount(mount: &runtime::Mount, around: &Around) -> Result<Mount> {
     if extra.copy_up && kind != "tmpfs" {
         return Err(refused(mount, "tmpcopyup is for a tmpfs"));
     }
-    let extra = if kind == "cgroup" { Some(Box::new(extra)) } else { boxed(extra) };
+    let special = kind == "cgroup" || own.iter().any(|option| extra::too_long(option));
+    let extra = if special { Some(Box::new(extra)) } else { boxed(extra) };
     let source = Source::New { kind: kind.to_owned(), options: own };
     Ok(Mount { target, source, attributes, extra })
 }
@@ -346,4 +350,111 @@ pub fn describe(mount: &Mount) -> runtime::Mount {
     described.set_source(Some(source));
     described.set_options(Some(options));
     described
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(config: Value) -> Result<Rootfs> {
+        let mut all = json!({ "ociVersion": "1.2.0", "root": { "path": "rootfs" } });
+        let more = config.as_object().cloned().unwrap_or_default();
+        all.as_object_mut().expect("an object").extend(more);
+        rootfs(&serde_json::from_value(all).expect("a config"), Tree::Directory("/x".into()))
+    }
+
+    fn one(mount: Value) -> Result<Mount> {
+        read(json!({ "mounts": [mount] })).map(|mut rootfs| rootfs.mounts.remove(0))
+    }
+
+    fn with_options(options: &[&str]) -> Mount {
+        let bind = json!({ "destination": "/d", "source": "s", "options": options });
+        one(bind).expect("a mount")
+    }
+
+    fn words(result: Result<impl std::fmt::Debug>) -> String {
+        result.expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn the_usual_mounts_take_the_short_road() {
+        let proc = one(json!({ "destination": "/proc", "type": "proc", "source": "proc" }));
+        assert!(proc.is_ok_and(|mount| mount.extra.is_none()));
+        let shm = one(json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+            "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] }))
+        .expect("a mount");
+        assert!(shm.extra.is_none() && shm.attributes == Attributes::DATA);
+        let Source::New { options, .. } = shm.source else { panic!("it is new") };
+        assert_eq!(options, ["mode=1777", "size=65536k", "source=shm"]);
+        let volume = with_options(&["rbind", "rprivate", "rw"]);
+        assert!(volume.extra.is_some_and(|extra| !extra.early && !extra.flat));
+    }
+
+    #[test]
+    fn a_bind_is_read_only_at_its_top_unless_it_says_rro() {
+        let top = with_options(&["rbind", "ro"]).extra.expect("more");
+        assert_eq!((top.top.set, top.all.set, top.flat), (libc::MOUNT_ATTR_RDONLY, 0, false));
+        let all = with_options(&["bind", "rro"]).extra.expect("more");
+        assert_eq!((all.top.set, all.all.set, all.flat), (0, libc::MOUNT_ATTR_RDONLY, true));
+        let again = with_options(&["bind", "ro", "rw"]).extra.expect("more");
+        assert_eq!((again.top.set, again.top.clear), (0, libc::MOUNT_ATTR_RDONLY));
+    }
+
+    #[test]
+    fn of_the_times_of_last_access_the_last_one_counts() {
+        let flags = |options: &[&str]| with_options(options).extra.expect("more").top;
+        let atime = flags(&["bind", "noatime", "strictatime"]);
+        assert_eq!((atime.set, atime.clear), (libc::MOUNT_ATTR_STRICTATIME, Flags::ATIME));
+        let atime = flags(&["bind", "noatime", "nodiratime", "relatime"]);
+        assert_eq!((atime.set, atime.clear), (libc::MOUNT_ATTR_NODIRATIME, Flags::ATIME));
+    }
+
+    #[test]
+    fn what_is_described_is_read_back() {
+        let mut volume = Mount::bind("/s", "/d");
+        volume.attributes.read_only = true;
+        let described = describe(&volume);
+        let back = mount(&described, &Around::default()).expect("a mount");
+        let extra = back.extra.expect("more");
+        assert_eq!((extra.all.set, extra.flat), (libc::MOUNT_ATTR_RDONLY, false));
+        let pts = Mount::new("devpts", "/dev/pts", &["mode=620"], Attributes::DATA);
+        let back = mount(&describe(&pts), &Around::default()).expect("a mount");
+        assert!(back.extra.is_none() && back.attributes == pts.attributes);
+    }
+
+    #[test]
+    fn what_the_host_is_asked_for_is_opened_early() {
+        let early = |options: &[&str]| with_options(options).extra.is_some_and(|e| e.early);
+        assert!(early(&["rbind", "rslave"]) && early(&["rbind", "shared"]));
+        assert!(!early(&["rbind", "rprivate"]) && !early(&["rbind", "unbindable"]));
+        let rootfs = read(json!({
+            "mounts": [{ "destination": "/d", "source": "s", "options": ["bind"] }],
+            "linux": { "namespaces": [{ "type": "user" }] },
+        }))
+        .expect("a root");
+        assert!(rootfs.more.early && rootfs.mounts[0].extra.as_ref().is_some_and(|e| e.early));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let untyped = words(one(json!({ "destination": "/d", "source": "s" })));
+        assert!(untyped.contains("\"/d\": a mount without a type"), "{untyped}");
+        let half = json!({ "destination": "/d", "source": "s", "options": ["bind", "idmap"] });
+        assert!(words(one(half)).contains("idmap takes uidMappings and gidMappings"));
+        let linux = |linux: Value| words(read(json!({ "linux": linux })));
+        assert!(linux(json!({ "maskedPaths": ["proc/kcore"] })).contains("linux.maskedPaths"));
+        assert!(linux(json!({ "rootfsPropagation": "often" })).contains("rootfsPropagation"));
+        let device = json!({ "devices": [{ "path": "/dev/x", "type": "c", "major": -1 }] });
+        assert!(linux(device).contains("the major is -1"));
+    }
+
+    #[test]
+    fn a_read_only_dev_becomes_so_at_the_end() {
+        let dev = json!({ "destination": "/dev", "type": "tmpfs", "options": ["ro", "mode=755"] });
+        let rootfs = read(json!({ "mounts": [dev] })).expect("a root");
+        assert!(!rootfs.mounts[0].attributes.read_only);
+        assert_eq!(rootfs.more.frozen, [PathBuf::from("/dev")]);
+    }
 }

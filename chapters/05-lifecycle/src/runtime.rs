@@ -12,7 +12,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -28,9 +28,9 @@ use crate::door;
 use crate::exec::{Exec, exec};
 use crate::hooks::{self, Moment};
 use crate::incarnation::Incarnation;
-use crate::launch::{Launch, Started, Stdio, Streams, launch};
+use crate::launch::{Door, Launch, Started, Stdio, Streams, launch};
 use crate::resources::{cgroup_of, limits, limits_of};
-use crate::state::{Note, Place, State, Status};
+use crate::state::{Lock, Note, Place, State, Status};
 
 /// Where containers are kept, and how credentials are changed.
 pub struct Runtime {
@@ -122,7 +122,7 @@ impl Runtime {
         check_id(id)?;
         let cgroup = cgroup_of(&bundle.spec, id, self.systemd)?;
         let place = Place::make(&self.root, id)?;
-        let _lock = place.lock()?;
+        let lock = place.lock()?;
         let container = Container { runtime: self, id: id.to_owned(), place };
         let mut note = Note {
             id: id.to_owned(),
@@ -131,7 +131,14 @@ impl Runtime {
             init: None,
             cgroup: cgroup.as_ref().map(Cgroup::paths).unwrap_or_default(),
         };
-        let made = container.fill(&mut note, bundle, cgroup.as_ref(), stdio, options, waits);
+        let made = container.fill(
+            &mut note,
+            bundle,
+            cgroup.as_ref(),
+            stdio,
+            options,
+            waits.then_some(&lock),
+        );
         match made {
             Ok(started) => Ok((container, started)),
             Err(error) => {
@@ -162,7 +169,7 @@ impl Container<'_> {
         cgroup: Option<&Cgroup>,
         stdio: Stdio,
         options: &CreateOptions,
-        waits: bool,
+        waits: Option<&Lock>,
     ) -> Result<Started> {
         let spec = &bundle.spec;
         let dir = self.place.door();
@@ -185,7 +192,7 @@ impl Container<'_> {
             cgroup,
             stdio,
             state: self.describe(note, Status::Creating, Some(spec)),
-            door: waits.then(|| door::make(&self.place.door())).transpose()?,
+            door: waits.map(|lock| self.door(lock)).transpose()?,
             preserve_fds: options.preserve_fds,
         };
         let started = launch(what, self.runtime.credentials, |pid| {
@@ -199,6 +206,12 @@ impl Container<'_> {
         }
         options.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, started.child.pid()))?;
         Ok(started)
+    }
+
+    /// The second gate.
+    fn door(&self, lock: &Lock) -> Result<Door> {
+        let socket = door::make(&self.place.door())?;
+        Ok(Door { socket, lock: lock.as_raw_fd() })
     }
 
     /// How it stands now: looked at, not remembered.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -82,6 +83,12 @@ pub(crate) struct Place(PathBuf);
 /// A lock on a container. A child that was cloned meanwhile has a copy of the
 /// descriptor, so closing ours is not enough: it is unlocked.
 pub(crate) struct Lock(File);
+
+impl AsRawFd for Lock {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -162,7 +169,7 @@ impl Place {
     /// What is written down, or what can be told without it: after a power cut the file may be empty.
     pub(crate) fn note_or_guess(&self, id: &str) -> Option<Note> {
         self.note().unwrap_or_else(|_| {
-            let spec = self.spec().ok()?;
+            let spec = self.spec().unwrap_or_default();
             let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
             Some(Note {
                 id: id.to_owned(),

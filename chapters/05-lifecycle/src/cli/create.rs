@@ -8,9 +8,11 @@ use ch01_clone::{Context, Error, Result, Signals};
 
 use super::Cli;
 use super::args::Args;
+use crate::protect::protect;
 use crate::{Bundle, CreateOptions, Stdio, pty, relay, runtime};
 
 pub(super) fn create(cli: &Cli<'_>, args: &Args) -> Result<u8> {
+    protect()?;
     cli.runtime()?.create(args.id()?, &bundle(args)?, &options(args)?)?;
     Ok(0)
 }
@@ -21,6 +23,7 @@ pub(super) fn start(cli: &Cli<'_>, args: &Args) -> Result<u8> {
 }
 
 pub(super) fn run(cli: &Cli<'_>, args: &Args) -> Result<u8> {
+    protect()?;
     let bundle = Bundle::load(&bundle(args)?)?;
     let (containers, options) = (cli.runtime()?, options(args)?);
     if args.has("detach") {

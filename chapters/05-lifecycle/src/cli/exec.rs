@@ -11,9 +11,11 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 
 use super::args::{Args, text};
 use super::{Cli, create, names};
+use crate::protect::protect;
 use crate::{Exec, Status, relay, runtime};
 
 pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
+    protect()?;
     let containers = cli.runtime()?;
     let container = containers.open(args.id()?)?;
     if !args.has("ignore-paused") && container.state()?.status == Status::Paused {

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         beside("whoever_waits_hears_of_a_killed_shim", &[], whoever_waits),
         beside("a_killed_shim_whose_container_has_ended", &[], a_shim_after_the_end),
         beside("a_kill_at_any_step_of_a_start_leaves_nothing", &[], a_kill_at_any_step),
+        beside("a_shim_killed_at_any_step_leaves_nothing", &[], a_shim_killed_at_any_step),
         alone("two_hundred_creates_with_one_name", &[], two_hundred_creates),
         alone("two_hundred_creates_with_many_names", &[], two_hundred_names),
     ]
@@ -164,6 +165,42 @@ fn a_kill_at_any_step() -> Result<(), Failed> {
             })
         };
         wait_until(&format!("killed at {step} it can be removed"), PATIENCE, settled)?;
+        house.nothing_left()?;
+    }
+    Ok(())
+}
+
+/// The clone is killed on its way: the command says so, and the next one clears away.
+fn a_shim_killed_at_any_step() -> Result<(), Failed> {
+    let house = House::new()?;
+    for step in ["cgroup", "clone3", "rootfs", "pivot_root", "credentials", "execve"] {
+        if step == "cgroup" && host().limits.is_err() {
+            continue;
+        }
+        let pause = format!("--pause={step}");
+        let words = ["run", "-d", "--name", "again", &pause, "busybox", "sleep", "1000"];
+        let mut terminal = Terminal::spawn(house.dockster(words).into_command(), 30, 100)?;
+        terminal.wait_for("Enter goes on")?;
+        let terminal_pid = terminal.pid() as i32;
+        // The first steps of this name may make the shim, and for an ordinary user the
+        // inner program.
+        let mut times = 1;
+        let below = || crate::tools::descendants(terminal_pid);
+        while below().len() <= usize::from(!host().root) {
+            times += 1;
+            terminal.type_keys("\r")?;
+            terminal.wait_for_times("Enter goes on", times)?;
+        }
+        let below = below();
+        let shim = below.get(usize::from(!host().root)).ok_or("no shim")?;
+        kill(Pid::from_raw(*shim), Signal::SIGKILL)?;
+        terminal.type_keys("\r")?;
+        assert_eq!(terminal.finish()?.code(), Some(125), "{step}");
+        let gone = || house.containers().is_ok_and(|left| left.is_empty());
+        wait_until(&format!("killed at {step} it is gone"), PATIENCE, || {
+            let _ = house.dockster(["rm", "-f", "again"]).done();
+            gone()
+        })?;
         house.nothing_left()?;
     }
     Ok(())

@@ -29,7 +29,7 @@ impl Engine {
         let id = self.find(text)?;
         let dir = self.container(&id);
         let record = Record::load(&dir)?;
-        let mut claim = Claim::take(&dir)?;
+        let mut claim = self.hold(&id)?;
         if let (None, true, Some(record)) = (&claim, force, &record) {
             if let Some(line) = self.lively(record)? {
                 line.say(b'W', b"")?;
@@ -72,6 +72,37 @@ impl Engine {
         down.also(self.store.sweep());
         down.also(self.sweep_hello());
         down.end()
+    }
+
+    /// The same in a hurry, before something is run: only locks that nobody holds are
+    /// looked behind, and of those who are held none can have been left for long.
+    pub(super) fn sweep_quickly(&self) -> Result<()> {
+        let mut down = Teardown::default();
+        for id in self.ids()? {
+            if let Some(claim) = Claim::take_at_once(&self.container(&id))? {
+                let record = Record::load(claim.dir()).unwrap_or(None);
+                down.also(self.clear(claim, record));
+            }
+        }
+        down.also(self.store.sweep());
+        down.also(self.sweep_hello());
+        down.end()
+    }
+
+    /// Holds a container that is at rest; `None` when it lives, or is gone. Somebody who
+    /// only looks may have it for a moment.
+    pub(super) fn hold(&self, id: &str) -> Result<Option<Claim>> {
+        let dir = self.container(id);
+        for _ in 0..2000 {
+            if let Some(claim) = Claim::take(&dir)? {
+                return Ok(Some(claim));
+            }
+            match Record::load(&dir)? {
+                Some(record) if at_rest(&record) => std::thread::sleep(Duration::from_millis(1)),
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     fn clear(&self, claim: Claim, record: Option<Record>) -> Result<()> {

@@ -175,8 +175,7 @@ impl Engine {
             line.hear(&mut Vec::new())?;
             return Ok(());
         }
-        let dir = self.container(&record.id);
-        let Some(claim) = Claim::take(&dir)? else {
+        let Some(claim) = self.hold(&record.id)? else {
             return Err(Error::new(format!("container {} changes just now", record.id)));
         };
         let mut record = self.known(&record.id, &record.id)?;

@@ -89,7 +89,7 @@ impl Engine {
     /// it is known what the container is about.
     pub fn run(&self, options: &RunOptions, watch: impl FnOnce(About, &Image)) -> Result<Outcome> {
         let signals = Signals::catch()?;
-        self.sweep()?;
+        self.sweep_quickly()?;
         let id = names::new_id()?;
         // An image that is recorded as used is not removed any more.
         let mut made = self.store.resolve_then(&options.image, |image| {
@@ -162,7 +162,7 @@ impl Engine {
     pub(super) fn cgroup_for(&self, id: &str, limits: &Limits) -> Result<Option<Cgroup>> {
         let hierarchy = Hierarchy::probe();
         let delegated = hierarchy.as_ref().is_ok_and(Hierarchy::delegated);
-        match *limits == Limits::default() && !delegated {
+        match !limits.asked() && !delegated {
             true => Ok(None),
             false => hierarchy?.cgroup(self.cgroup_parent(), id).map(Some),
         }

@@ -67,7 +67,8 @@ impl Engine {
             return Ok(Side { root, path, owner, _held: None });
         }
         let dir = self.container(&id);
-        let held = Claim::take(&dir)?
+        let held = self
+            .hold(&id)?
             .ok_or_else(|| Error::new(format!("container {text} changes just now")))?;
         // Its files lie over each other in mounts of our own, for as long as we live.
         unshare(CloneFlags::CLONE_NEWNS).call(|| "unshare(CLONE_NEWNS)")?;

@@ -44,7 +44,7 @@ impl Engine {
         options: &RunOptions,
         watch: impl FnOnce(About, &Image),
     ) -> Result<String> {
-        self.sweep()?;
+        self.sweep_quickly()?;
         let mut made = self.on_paper(options, watch)?;
         made.record.status = Status::Created;
         made.record.monitor = None;
@@ -69,7 +69,7 @@ impl Engine {
         attach: Option<u8>,
         watch: impl FnOnce(About, &Image),
     ) -> Result<(String, Option<Attached>)> {
-        self.sweep()?;
+        self.sweep_quickly()?;
         let made = self.on_paper(options, watch)?;
         let id = made.record.id.clone();
         self.note(&made.record, "create");
@@ -79,8 +79,7 @@ impl Engine {
     /// Starts a container that was made, or that has ended.
     pub fn start(&self, text: &str, attach: Option<u8>) -> Result<(Record, Option<Attached>)> {
         let id = self.find(text)?;
-        let dir = self.container(&id);
-        let Some(claim) = Claim::take(&dir)? else {
+        let Some(claim) = self.hold(&id)? else {
             let record = self.known(&id, text)?;
             return Ok((record, None));
         };

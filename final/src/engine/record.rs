@@ -265,6 +265,16 @@ impl Claim {
         Ok(Self { dir: dir.to_owned(), lock }.if_there())
     }
 
+    /// The same without a look at why it is held.
+    pub fn take_at_once(dir: &Path) -> Result<Option<Self>> {
+        let Ok(lock) = File::open(dir) else { return Ok(None) };
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { dir: dir.to_owned(), lock }.if_there()),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).call(|| format!("flock({dir:?})")),
+        }
+    }
+
     fn wait(dir: &Path, lock: File) -> Result<Option<Self>> {
         for _ in 0..200 {
             if lock.try_lock().is_ok() {

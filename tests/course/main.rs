@@ -13,7 +13,7 @@ mod shape;
 mod transcripts;
 mod without;
 
-use dockster_tests::{Trial, host, run_serial};
+use dockster_tests::{not_on_the_slow_machine, run_serial};
 
 fn main() {
     let on_every_host = [
@@ -34,12 +34,4 @@ fn main() {
     ];
     let anywhere = anywhere.into_iter().flatten().map(not_on_the_slow_machine);
     run_serial(on_every_host.into_iter().flatten().chain(anywhere).collect())
-}
-
-/// The emulated machine is there for version 2, and this is the same on both.
-fn not_on_the_slow_machine(trial: Trial) -> Trial {
-    match host().is_slow() {
-        true => trial.with_kind("the same on a faster host").with_ignored_flag(true),
-        false => trial,
-    }
 }

@@ -423,7 +423,8 @@ fn selinux(bundle: &mut Bundle) -> Result<(), Failed> {
 
 /// A field of /proc/PID/stat, counted as in proc(5), of a shell and of its child.
 fn stat(bundle: &mut Bundle, fields: &[usize]) -> Result<[Vec<String>; 2], Failed> {
-    let seen = bundle.says("cat /proc/$$/stat /proc/self/stat")?;
+    // `true`, or the shell would become the cat itself.
+    let seen = bundle.says("cat /proc/$$/stat /proc/self/stat; true")?;
     let of = |line: &str| -> Vec<String> {
         // The name may hold anything, spaces too.
         let rest = line.rsplit_once(')').map_or("", |(_, rest)| rest);

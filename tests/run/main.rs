@@ -21,21 +21,20 @@ mod volumes;
 mod words;
 
 fn main() {
-    let topics = [
+    let on_every_host =
+        [isolation::trials(), limits::trials(), story::trials(), faults::trials()];
+    let anywhere = [
         hello::trials(),
         words::trials(),
         options::trials(),
         volumes::trials(),
         images::trials(),
         list::trials(),
-        isolation::trials(),
         stdio::trials(),
         terminal::trials(),
         signals::trials(),
-        limits::trials(),
         debian::trials(),
-        story::trials(),
-        faults::trials(),
     ];
-    dockster_tests::run(topics.into_iter().flatten().collect())
+    let anywhere = anywhere.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
+    dockster_tests::run(anywhere.chain(on_every_host.into_iter().flatten()).collect())
 }

@@ -56,6 +56,14 @@ fn missing(need: Need) -> Option<Missing> {
     }
 }
 
+/// The emulated machine is there for cgroups v2: what is the same on a faster host runs there.
+pub fn not_on_the_slow_machine(trial: Trial) -> Trial {
+    match host().is_slow() {
+        true => trial.with_kind("the same on a faster host").with_ignored_flag(true),
+        false => trial,
+    }
+}
+
 /// A test that runs where its needs are met. Elsewhere it is ignored, with the
 /// reason as its kind: `test [needs root] name ... ignored`.
 pub fn trial(

@@ -368,11 +368,19 @@ impl Bundle {
 }
 
 impl Drop for Bundle {
-    /// A test that has failed may leave a container.
+    /// A test that has failed may leave a container, and above it a cgroup.
     fn drop(&mut self) {
         for entry in fs::read_dir(self.join("state")).into_iter().flatten().flatten() {
             let id = entry.file_name().to_string_lossy().into_owned();
             let _ = self.oci(["delete", "--force", &id]).done();
+        }
+        let tops = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        for top in tops.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]) {
+            let own = top.join(&self.id);
+            let deep = own.join("deep");
+            for dir in [deep.join("er"), deep, own] {
+                let _ = fs::remove_dir(dir);
+            }
         }
     }
 }

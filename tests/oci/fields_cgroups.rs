@@ -390,7 +390,8 @@ fn unified(bundle: &mut Bundle) -> Result<(), Failed> {
     assert_eq!(bundle.limit("pids/", "pids.max")?, "19");
     bundle.end()?;
     bundle.set("linux.resources.unified", json!({"no.such": "1"}));
-    assert!(bundle.refuses("true")?.contains("no.such"));
+    let said = bundle.refuses("true")?;
+    assert!(said.contains("no.such"), "{said}");
     bundle.set("linux.resources.unified", json!({"../x": "1"}));
     bundle.refuses("true").map(|_| ())
 }

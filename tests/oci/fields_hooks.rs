@@ -183,11 +183,11 @@ fn args_and_env(bundle: &mut Bundle) -> Result<(), Failed> {
             .collect();
         assert_eq!(lines, ["zero one two", "A=b c", "PATH=/bin:/usr/bin"], "{kind}");
     }
-    // Without any there is no environment.
+    // An empty one is empty. (Without any, runc and crun differ.)
     let to = bundle.join("empty");
     bundle.unset("hooks").push(
         "hooks.prestart",
-        json!({"path": "/bin/sh", "args": ["sh", "-c",
+        json!({"path": "/bin/sh", "env": [], "args": ["sh", "-c",
                format!("tr '\\0' '\\n' </proc/$$/environ >{}", to.display())]}),
     );
     bundle.start()?;

@@ -198,8 +198,15 @@ fn flags(bundle: &mut Bundle) -> Result<(), Failed> {
             })
     };
     let table: Vec<_> = FLAGS.iter().filter(known).collect();
-    for (number, (options, _)) in table.iter().enumerate() {
-        let bound: Vec<_> = ["bind"].iter().chain(options.iter()).collect();
+    // What belongs to a file system cannot be set by a bind: we say so, runc does not.
+    let of_file_system = ["sync", "!sync", "dirsync", "lazytime"];
+    for (number, (options, wanted)) in table.iter().enumerate() {
+        let options = options.to_vec();
+        let for_bind = match of_file_system.contains(wanted) {
+            true => &[][..],
+            false => &options[..],
+        };
+        let bound: Vec<_> = ["bind"].iter().chain(for_bind).collect();
         bundle
             .push(
                 "mounts",
@@ -213,12 +220,10 @@ fn flags(bundle: &mut Bundle) -> Result<(), Failed> {
             );
     }
     let seen = bundle.says("cat /proc/self/mountinfo")?;
-    let of_file_system = ["sync", "!sync", "dirsync", "lazytime"];
     for (number, (options, wanted)) in table.iter().enumerate() {
         for (place, is_bind) in [(format!("/t/{number}"), false), (format!("/b/{number}"), true)] {
             let (own, of_it) = mount_of(&seen, &place).ok_or(format!("no {place} in {seen}"))?;
             if of_file_system.contains(wanted) && is_bind {
-                // What belongs to the file system cannot be set by a bind.
                 continue;
             }
             let all = format!("{},{of_it}", own.split(' ').next().unwrap_or(""));
@@ -353,7 +358,10 @@ fn cgroup(bundle: &mut Bundle) -> Result<(), Failed> {
     let mut lines = seen.lines();
     assert!(lines.next().and_then(|count| count.parse().ok()).unwrap_or(0) > 0, "{seen}");
     // Its own cgroup is the root of what it sees.
-    assert_eq!(lines.collect::<Vec<_>>(), ["own", "refused"], "{seen}");
+    let lines: Vec<_> = lines.collect();
+    // runc 1.1.5 leaves the directory above the hierarchies writable.
+    let wanted = ["own", "refused"];
+    assert!(lines == wanted || crate::bundle::other().is_some() && lines == wanted[..1], "{seen}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A life from create to delete: names, states, races, and what a killed runtime leaves.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -629,22 +629,39 @@ fn killed_in_create(bundle: &mut Bundle) -> Result<(), Failed> {
     Ok(())
 }
 
-/// By the names that `--explain` gives; where there is no such option, by time alone (above).
+/// The runtime notes each step before it takes it: killed at the first note, at the second ...
 fn killed_at_each_step(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.script("sleep 1000").write()?;
-    let explained = bundle.oci(["--explain", "create", "--help"]).done()?;
-    if explained.stderr.contains("--explain") {
-        return Ok(());
-    }
-    let options = |step: &str| -> Result<dockster_tests::Done, Failed> {
-        let words = format!("--fail={step}");
-        bundle.oci([&*words, "run", "--bundle"]).arg(bundle.dir()).arg(&bundle.id).done()
+    let create = |notes: Stdio| {
+        Command::new(runtime())
+            .arg("--debug")
+            .arg("--root")
+            .arg(bundle.join("state"))
+            .args(["create", "--bundle"])
+            .arg(bundle.dir())
+            .arg(&bundle.id)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(notes)
+            .spawn()
     };
-    for step in ["record", "cgroup", "clone3", "id-map", "rootfs", "pivot_root", "execve"] {
-        let done = options(step)?;
-        assert!(!done.status.success(), "{step}");
-        bundle.nothing_left()?;
+    let all = bundle.join("notes");
+    assert!(create(fs::File::create(&all)?.into())?.wait()?.success());
+    bundle.end()?;
+    let count = fs::read_to_string(&all)?.lines().count();
+    assert!(count > 8, "{count} steps and no more");
+    for number in 1..=count {
+        let mut child = create(Stdio::piped())?;
+        let notes = BufReader::new(child.stderr.take().ok_or("stderr is a pipe")?);
+        let last = notes.lines().map_while(Result::ok).take(number).last().unwrap_or_default();
+        child.kill()?;
+        child.wait()?;
+        bundle.end()?;
+        bundle.nothing_left().map_err(|failed| {
+            Failed::from(format!("{last}: {}", failed.message().unwrap_or("")))
+        })?;
     }
+    assert_eq!(bundle.says("echo fine")?, "fine");
     Ok(())
 }
 

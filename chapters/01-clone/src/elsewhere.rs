@@ -31,10 +31,13 @@ impl Plan<'_> {
         F: FnOnce(&Gate) -> Result<Infallible>,
     {
         let user = elsewhere.namespaces.iter().any(|(kind, _)| *kind == Namespace::User);
+        // A cgroup namespace comes last: the clone finds its own cgroup from outside of it.
+        let last = |kind: &Namespace| *kind == Namespace::Cgroup;
         let waiting = through(
             self,
-            || elsewhere.enter(),
+            || elsewhere.enter(|kind| !last(kind)).and_then(|()| elsewhere.offset_clocks()),
             |gate| {
+                elsewhere.enter(last)?;
                 if user {
                     become_root().call(|| "setresuid(0, 0, 0)")?;
                 }
@@ -47,11 +50,15 @@ impl Plan<'_> {
 }
 
 impl Elsewhere {
-    fn enter(&self) -> Result<()> {
-        for (kind, file) in &self.namespaces {
+    fn enter(&self, which: impl Fn(&Namespace) -> bool) -> Result<()> {
+        for (kind, file) in self.namespaces.iter().filter(|(kind, _)| which(kind)) {
             let flag = CloneFlags::from_bits_retain(kind.flag() as i32);
             setns(file, flag).call(|| format!("setns({})", kind.file()))?;
         }
+        Ok(())
+    }
+
+    fn offset_clocks(&self) -> Result<()> {
         self.clocks.as_deref().map_or(Ok(()), write_offsets)
     }
 }

@@ -219,9 +219,13 @@ impl More {
 /// It is written as it is given, but into this cgroup's files only.
 fn check_unified(file: &str) -> Result<()> {
     let refuse = |why: &str| Err(Error::new(format!("unified resource {file:?} must be {why}")));
+    const CONTROLLERS: [&str; 9] =
+        ["cgroup", "cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids", "rdma"];
+    let controller = file.split('.').next().unwrap_or_default();
     match file {
         _ if file.contains('/') => refuse("a file name (no slashes)"),
         _ if !file.contains('.') => refuse("in the form CONTROLLER.PARAMETER"),
+        _ if !CONTROLLERS.contains(&controller) => refuse("of a controller that exists"),
         _ => Ok(()),
     }
 }

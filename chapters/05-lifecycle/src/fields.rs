@@ -248,11 +248,11 @@ pub const FIELDS: &[Field] = &[
 /// looks at the text of the configuration itself.
 pub fn refuse(config: &Value) -> Result<()> {
     for field in FIELDS {
-        if let Refused(why) = field.verdict {
-            if asks(config, field.path) {
-                let error = Error::new(format!("config.json: {} is not supported", field.path));
-                return Err(error.hint(why));
-            }
+        if let Refused(why) = field.verdict
+            && asks(config, field.path)
+        {
+            let error = Error::new(format!("config.json: {} is not supported", field.path));
+            return Err(error.hint(why));
         }
     }
     Ok(())

@@ -140,7 +140,8 @@ fn mount(mount: &runtime::Mount, around: &Around) -> Result<Mount> {
         attributes = Attributes::default();
         extra.early |= around.user_namespace;
         // mount(2) would pass it over in silence.
-        if let Some(unknown) = own.first() {
+        let off = ["async", "nomand", "nolazytime", "noiversion", "noacl"];
+        if let Some(unknown) = own.iter().find(|option| !off.contains(&&***option)) {
             return Err(refused(mount, &format!("a bind has no option {unknown:?}")));
         }
         let source = Source::Bind(source);

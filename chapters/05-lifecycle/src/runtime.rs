@@ -362,8 +362,10 @@ impl Container<'_> {
     pub fn exec(&self, what: &Exec<'_>, options: &CreateOptions) -> Result<Started> {
         let note = self.note()?;
         let (init, cgroup) = match (self.place.status(Some(&note)), note.init) {
-            (Status::Running | Status::Created, Some(init)) => (init, cgroup_from(&note)?),
-            (Status::Paused, _) => return Err(Error::new("cannot exec in a paused container")),
+            // In a paused one it stands still like all others until that is resumed.
+            (Status::Running | Status::Created | Status::Paused, Some(init)) => {
+                (init, cgroup_from(&note)?)
+            }
             _ => return Err(Error::new("cannot exec in a stopped container")),
         };
         bundle::check_process(what.process)?;

@@ -22,6 +22,7 @@ const PROGRAMS: &[&str] = &[
     "dockster",
     "docksterd",
     "dockster-oci",
+    "dockster-shim",
     "01-clone",
     "02-chroot",
     "03-cgroups",

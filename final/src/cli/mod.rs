@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ch01_clone::{Error, options};
+use ch05_lifecycle::protect::protect;
 use clap::{Parser, Subcommand};
 
 use crate::engine::{self, Engine};
@@ -110,6 +111,19 @@ enum SystemCommand {
 }
 
 impl Command {
+    /// Whether containers are started by it: then none of them may get at this program
+    /// (CVE-2019-5736), which starts itself again from where nobody can write to it.
+    fn starts_programs(&self) -> bool {
+        matches!(
+            self,
+            Command::Run(_)
+                | Command::Start(_)
+                | Command::Restart(_)
+                | Command::Exec(_)
+                | Command::System(SystemCommand::Start)
+        )
+    }
+
     /// The container that it is about, if it is about one.
     fn container(&self) -> Option<&str> {
         match self {
@@ -145,6 +159,9 @@ pub fn main() -> ExitCode {
             }
             let hosts = engine::people_in(&root, cli.command.container());
             return Ok(rootless::enter(hosts)?);
+        }
+        if cli.command.starts_programs() {
+            protect()?;
         }
         let engine = Engine::open(&root)?;
         // What runs nothing says 1, as docker does; what is about images says 125 as ever.

@@ -9,7 +9,7 @@ use ch05_lifecycle::Incarnation;
 
 use super::Engine;
 use super::containers::remove_cgroup;
-use super::record::{Claim, Record, Status};
+use super::record::{Claim, Policy, Record, Status};
 use super::teardown::Teardown;
 use crate::shim::{time, wire};
 
@@ -109,6 +109,10 @@ impl Engine {
         let Some(mut record) = record else { return claim.remove() };
         if at_rest(&record) {
             return Ok(());
+        }
+        if record.plan.restart != Policy::No {
+            // It may be started again in a moment: see `Command::starts_programs`.
+            ch05_lifecycle::protect::protect()?;
         }
         let mut down = Teardown::default();
         let init = record.init.filter(|init| init.alive());

@@ -97,10 +97,13 @@ impl Log {
         if self.block.is_empty() {
             return;
         }
-        self.tell_loss();
-        let block = std::mem::take(&mut self.block);
-        match self.lost == 0 && self.append(&block) {
-            true => {}
+        let mut block = std::mem::take(&mut self.block);
+        if self.lost > 0 {
+            // Together with what comes next: else it would be the only thing that fits.
+            block.splice(0..0, self.loss());
+        }
+        match self.append(&block) {
+            true => self.lost = 0,
             false => self.lost += self.pending,
         }
         self.pending = 0;
@@ -108,27 +111,23 @@ impl Log {
         self.block.clear();
     }
 
-    /// Says in the log itself how much is missing, once there is room again.
-    fn tell_loss(&mut self) {
-        if self.lost == 0 {
-            return;
-        }
+    /// The line that says in the log itself how much is missing.
+    fn loss(&self) -> Vec<u8> {
+        let (lost, why, time) = (self.lost, &self.why, time::text(time::now()));
         let line = format!(
-            "{{\"log\":\"dockster: {} bytes of output are missing here: {}\\n\",\"stream\":\"stderr\",\"time\":\"{}\"}}\n",
-            self.lost,
-            self.why,
-            time::text(time::now())
+            "{{\"log\":\"dockster: {lost} bytes of output are missing here: {why}\\n\",\
+             \"stream\":\"stderr\",\"time\":\"{time}\"}}\n"
         );
-        if self.append(line.as_bytes()) {
-            self.lost = 0;
-        }
+        line.into_bytes()
     }
 
-    /// How much was lost and could not even be told in the log.
+    /// At the end: how much was lost and could not even be told in the log.
     pub fn lost(&mut self) -> Option<String> {
-        self.tell_loss();
-        (self.lost > 0)
-            .then(|| format!("{} bytes of output are missing in the log: {}", self.lost, self.why))
+        if self.lost > 0 && self.append(&self.loss()) {
+            self.lost = 0;
+        }
+        let (lost, why) = (self.lost, &self.why);
+        (lost > 0).then(|| format!("{lost} bytes of output are missing in the log: {why}"))
     }
 
     /// All of it or nothing.

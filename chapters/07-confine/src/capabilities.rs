@@ -69,12 +69,12 @@ impl Sets {
         }
     }
 
-    /// What one of these sets has beyond that of `other`; but for the bounding set.
+    /// What one of these sets has beyond that of `other`. Not of the bounding set, which only
+    /// takes away; nor of the ambient one, which follows from the others.
     pub fn more_than(self, other: Self) -> CapabilitySet {
         (self.effective - other.effective)
             | (self.permitted - other.permitted)
             | (self.inheritable - other.inheritable)
-            | (self.ambient - other.ambient)
     }
 
     /// Takes all but `bounding` out of the bounding set. Takes CAP_SETPCAP.

@@ -239,12 +239,11 @@ fn sets_of_a_user() -> Result<(), Failed> {
     let user = json!({"uid": 1000, "gid": 1000});
     let status = Life::new(json!({"user": user, "capabilities": capabilities})).status()?;
     status.capabilities(five([CHOWN | KILL, CHOWN, CHOWN, CHOWN | KILL | NET_RAW, CHOWN]));
-    // What is not inheritable cannot be ambient: it is left out, and told.
+    // What is not inheritable cannot be ambient: it is left out, as runc does.
     let capabilities = json!({"bounding": three, "effective": three, "permitted": three,
         "ambient": ["CAP_NET_RAW"]});
     let status = Life::new(json!({"user": user, "capabilities": capabilities})).status()?;
     status.capabilities(five([0, 0, 0, CHOWN | KILL | NET_RAW, 0]));
-    status.0.complains("warning: capabilities that cannot be granted: {CAP_NET_RAW}")?;
     Ok(())
 }
 

@@ -21,8 +21,7 @@ mod volumes;
 mod words;
 
 fn main() {
-    let on_every_host =
-        [isolation::trials(), limits::trials(), story::trials(), faults::trials()];
+    let on_every_host = [isolation::trials(), limits::trials(), story::trials(), faults::trials()];
     let anywhere = [
         hello::trials(),
         words::trials(),

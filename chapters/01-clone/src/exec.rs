@@ -12,7 +12,7 @@ use nix::unistd::execve;
 use crate::error::{Context, Error, Result};
 use crate::gate::{Gate, Message};
 use crate::search::search;
-use crate::{hints, step, sys};
+use crate::{hints, step, steps, sys};
 
 /// What to run; made before the clone, looked up by the child in its own root.
 #[derive(Debug, Clone)]
@@ -78,8 +78,10 @@ impl Found {
         if *dies_with_parent {
             prctl::set_pdeathsig(Signal::SIGKILL).call(|| "prctl(PR_SET_PDEATHSIG)")?;
         }
-        // Should the parent have died before the line above: then this fails.
-        gate.send(&Message::Exec)?;
+        // Should the parent have died before the line above: then this fails. (Who watches
+        // each step hears it after the last one.)
+        let say = |when| if steps::watched() == when { gate.send(&Message::Exec) } else { Ok(()) };
+        say(false)?;
         last()?;
         // ANCHOR_END: become_it
         let file = &self.file;
@@ -89,7 +91,7 @@ impl Found {
              0, 1 and 2 closes, the gate among them, and so we know that it worked.",
             "ls -l /proc/PID/exe /proc/PID/fd",
             "execve({file:?}, ...)",
-            execve(file, args, env),
+            say(true).and_then(|()| execve(file, args, env).call(|| format!("execve({file:?})"))),
         );
         Err(hints::execve(error))
     }

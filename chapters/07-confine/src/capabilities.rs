@@ -126,6 +126,13 @@ pub(crate) fn raise() -> Result<(), Errno> {
     set_capabilities(None, CapabilitySets { effective: sets.permitted, ..sets }).map_err(errno)
 }
 
+/// What was kept over the change of the user to another than root goes now.
+pub(crate) fn lay_down() -> Result<(), Errno> {
+    let (effective, permitted) = (CapabilitySet::empty(), CapabilitySet::empty());
+    let sets = capabilities(None).map_err(errno)?;
+    set_capabilities(None, CapabilitySets { effective, permitted, ..sets }).map_err(errno)
+}
+
 fn drop_all_but(keep: CapabilitySet) -> Result<(), Errno> {
     let all = (0..64).map(|number| CapabilitySet::from_bits_retain(1 << number));
     for one in all.filter(|one| !keep.contains(*one)) {

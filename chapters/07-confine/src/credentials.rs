@@ -53,7 +53,11 @@ impl Change {
         self.labels.as_ref().map_or(Ok(()), Labels::set)?;
         self.capabilities.as_ref().map_or(Ok(()), Sets::limit)?;
         self.ids.become_them()?;
-        let capabilities = || self.capabilities.as_ref().map_or(Ok(()), Sets::take_on);
+        let capabilities = || match &self.capabilities {
+            Some(sets) => sets.take_on(),
+            None if self.ids.uid.is_root() => Ok(()),
+            None => capabilities::lay_down().call(|| "capset"),
+        };
         let filter = || self.filter.as_ref().map_or(Ok(()), Filter::load);
         match self.no_new_privs {
             true => {

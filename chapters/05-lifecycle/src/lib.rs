@@ -6,7 +6,7 @@
 //! 2. [`state`]: what is known of it, on disk, written before it is made
 //! 3. [`launch`](mod@launch): from a configuration to a running process
 //! 4. [`runtime`]: create, start, kill, delete: the verbs of a life
-//! 5. [`exec`]: one more process in it
+//! 5. [`exec`](mod@exec): one more process in it
 //! 6. [`pty`]: a terminal of its own
 //! 7. [`relay`](mod@relay): in the foreground, until it ends
 //! 8. [`credentials`]: who it runs as

@@ -18,6 +18,7 @@ use ch03_cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
+use crate::hooks::Moment;
 use crate::incarnation::Incarnation;
 
 /// Where a container stands (runtime.md, "State").
@@ -68,12 +69,36 @@ pub struct State {
 pub(crate) struct Note {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
+    /// Of its configuration: the version, and what it says in `annotations`.
+    pub(crate) oci_version: String,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// Whether hooks are to be run when it has started, or is gone.
+    #[serde(default)]
+    pub(crate) hooks: bool,
     /// When it was created.
     pub(crate) created: SystemTime,
     /// Its first process, once there is one.
     pub(crate) init: Option<Incarnation>,
     /// Its cgroup directories, by hierarchy; empty when it has none of its own.
     pub(crate) cgroup: BTreeMap<String, PathBuf>,
+}
+
+impl Note {
+    /// What is known of a container before it is made.
+    pub(crate) fn of(id: &str, bundle: &Path, spec: &Spec) -> Self {
+        let late = [Moment::Poststart, Moment::Poststop];
+        Self {
+            id: id.to_owned(),
+            bundle: bundle.to_owned(),
+            oci_version: spec.version().clone(),
+            annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+            hooks: late.iter().any(|moment| !moment.of(spec.hooks()).is_empty()),
+            created: SystemTime::now(),
+            init: None,
+            cgroup: BTreeMap::new(),
+        }
+    }
 }
 
 /// A container's directory.
@@ -171,13 +196,7 @@ impl Place {
         self.note().unwrap_or_else(|_| {
             let spec = self.spec().unwrap_or_default();
             let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
-            Some(Note {
-                id: id.to_owned(),
-                bundle: PathBuf::new(),
-                created: SystemTime::UNIX_EPOCH,
-                init: None,
-                cgroup: cgroup.paths(),
-            })
+            Some(Note { cgroup: cgroup.paths(), ..Note::of(id, Path::new(""), &spec) })
         })
     }
 

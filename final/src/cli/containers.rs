@@ -73,7 +73,7 @@ pub struct RenameArgs {
 /// Change limits and policy of one or more containers
 #[derive(Args, Debug)]
 pub struct UpdateArgs {
-    /// When to start it again: no, on-failure[:N], always, unless-stopped
+    /// When to start it again: `no`, `on-failure[:N]`, `always` or `unless-stopped`
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
     #[command(flatten)]

@@ -57,7 +57,7 @@ pub struct CreateArgs {
     /// Remove the container when it ends
     #[arg(long)]
     rm: bool,
-    /// When to start it again: no, on-failure[:N], always, unless-stopped
+    /// When to start it again: `no`, `on-failure[:N]`, `always` or `unless-stopped`
     #[arg(long, value_name = "POLICY", default_value = "no", hide_default_value = true)]
     restart: String,
     /// What `stop` sends first [default: what the image says, or SIGTERM]

@@ -114,7 +114,7 @@ fn by_name() -> Result<(), Failed> {
         ("../pids.max", "no slashes"),
         ("nonsense", "CONTROLLER.PARAMETER"),
         ("memory.nonsense", "ENOENT"),
-        ("nonsense.max", "is not available"),
+        ("nonsense.max", "a controller that exists"),
     ];
     for (file, words) in wrong {
         let error = Scratch::new("wrong", &files(file, "1")).err().ok_or(file)?;

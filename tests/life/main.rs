@@ -15,15 +15,15 @@ mod tools;
 mod words;
 
 fn main() {
-    let topics = [
+    let on_every_host = [looks::trials(), crashes::trials()];
+    let anywhere = [
         background::trials(),
         words::trials(),
         logs::trials(),
-        looks::trials(),
         attached::trials(),
         exec::trials(),
         policies::trials(),
-        crashes::trials(),
     ];
-    dockster_tests::run(topics.into_iter().flatten().collect())
+    let anywhere = anywhere.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
+    dockster_tests::run(anywhere.chain(on_every_host.into_iter().flatten()).collect())
 }

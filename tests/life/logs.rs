@@ -140,7 +140,7 @@ fn following() -> Result<(), Failed> {
 
 fn a_log_is_rotated() -> Result<(), Failed> {
     let house = House::new()?;
-    let script = "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo line $i; [ $((i%500)) != 0 ] || sleep 0.1; done; echo end";
+    let script = "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo line $i; [ $((i%500)) != 0 ] || sleep 0.4; done; echo end";
     let words =
         ["run", "-d", "--name", "it", "--log-opt", "max-size=100k", "--log-opt", "max-file=3"];
     let words = words.into_iter().chain(["busybox", "sh", "-c", script]);

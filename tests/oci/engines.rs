@@ -119,15 +119,15 @@ impl Machine {
         Ok(archive)
     }
 
-    /// All cgroups of its name, deepest first.
-    fn cgroups(&self) -> Vec<PathBuf> {
+    /// All cgroups of this name, deepest first.
+    fn cgroups(&self, name: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut todo = vec![PathBuf::from("/sys/fs/cgroup")];
         while let Some(dir) = todo.pop() {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     let path = entry.path();
-                    if path.to_string_lossy().contains(&self.name) {
+                    if path.to_string_lossy().contains(name) {
                         found.push(path.clone());
                     }
                     todo.push(path);
@@ -154,7 +154,7 @@ impl Machine {
         };
         let mut left = Vec::new();
         wait_until("no cgroup is left", Duration::from_secs(5), || {
-            left = self.cgroups().iter().filter(ours).cloned().collect();
+            left = self.cgroups(&self.name).iter().filter(ours).cloned().collect();
             left.is_empty()
         })
         .map_err(|_| format!("cgroups are left: {left:?}").into())
@@ -164,7 +164,11 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.end();
-        for dir in self.cgroups() {
+        // What engines make beside their parent, too.
+        let others = self.not_ours.lock().map_or(Vec::new(), |list| list.clone());
+        let others = others.into_iter().filter(|name| name.starts_with("libpod_"));
+        let names = std::iter::once(self.name.clone()).chain(others);
+        for dir in names.flat_map(|name| self.cgroups(&name)) {
             let _ = wait_until("an empty cgroup can be removed", Duration::from_secs(2), || {
                 fs::remove_dir(&dir).is_ok() || !dir.exists()
             });

@@ -195,6 +195,10 @@ impl Fingerprint {
             }
             let arguments = read(&format!("/proc/{pid}/cmdline")).replace('\0', " ");
             let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            // One that has given back its memory already: it is about to be a zombie.
+            if arguments.is_empty() && program.as_os_str().is_empty() {
+                continue;
+            }
             // In a container: its cgroup or its mounts carry the name.
             let contained = || {
                 self.ours(&read(&format!("/proc/{pid}/cgroup")))

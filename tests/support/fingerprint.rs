@@ -195,10 +195,6 @@ impl Fingerprint {
             }
             let arguments = read(&format!("/proc/{pid}/cmdline")).replace('\0', " ");
             let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-            // One that has given back its memory already: it is about to be a zombie.
-            if arguments.is_empty() && program.as_os_str().is_empty() {
-                continue;
-            }
             // In a container: its cgroup or its mounts carry the name.
             let contained = || {
                 self.ours(&read(&format!("/proc/{pid}/cgroup")))
@@ -247,10 +243,12 @@ impl Fingerprint {
     }
 }
 
-/// A zombie is its parent's to reap, and nothing of it is left but a number.
+/// A zombie is its parent's to reap, and nothing of it is left but a number. One that has
+/// given back its memory (proc_pid_statm(5): no pages) runs nothing more, and is about to be one.
 fn is_zombie(pid: &str) -> bool {
     let stat = read(&format!("/proc/{pid}/stat"));
-    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    zombie || read(&format!("/proc/{pid}/statm")).starts_with("0 ")
 }
 
 /// The file's text, or nothing: what is looked at may go away at any moment.

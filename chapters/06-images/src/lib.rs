@@ -29,6 +29,7 @@ mod layout;
 pub mod name;
 mod place;
 mod records;
+pub mod registry;
 pub mod space;
 mod sparse;
 pub mod store;

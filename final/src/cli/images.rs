@@ -145,7 +145,7 @@ fn short(id: &str) -> &str {
 }
 
 /// Decimal, with three digits, as docker.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let (mut number, mut unit) = (bytes as f64, "B");
     for next in ["kB", "MB", "GB", "TB"] {
         if number < 1000.0 {

@@ -1,6 +1,6 @@
 //! Asking a registry: who we are, where it sends us, and what its answers mean.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ impl Client {
         let knock = Request::get(self.url("/v2/"));
         let answer = self.exchange(&knock, &knock.url).map_err(|error| match error {
             // One that is not there at all: nobody wants to wait.
-            ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+            ureq::Error::Io(io) if !is_passing(io.kind()) && !is_certificate(&io) => {
                 Fault::Final(crate::moving(&shown(&knock.method, &knock.url), io))
             }
             error => failed(&knock.method, &knock.url, error),
@@ -322,6 +322,12 @@ pub(crate) fn failed(method: &Method, url: &str, error: ureq::Error) -> Fault {
         }
         error => Fault::passing(Error::new(format!("{what}: {error}"))),
     }
+}
+
+/// Of a connection that there was, as against one that nobody accepts.
+fn is_passing(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    [BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof].contains(&kind)
 }
 
 fn is_certificate(error: &std::io::Error) -> bool {

@@ -40,8 +40,6 @@ const LAYERS: [&str; 6] = [
 pub(crate) struct Document {
     pub(crate) digest: Digest,
     pub(crate) bytes: Vec<u8>,
-    /// Its media type.
-    pub(crate) kind: String,
     pub(crate) content: Content,
 }
 
@@ -136,7 +134,7 @@ fn read(digest: Digest, said: String, bytes: Vec<u8>) -> Result<Document> {
     if let Content::Manifest(manifest) = &content {
         is_image(manifest).map_err(wrong)?;
     }
-    Ok(Document { digest, bytes, kind, content })
+    Ok(Document { digest, bytes, content })
 }
 
 /// Other things are kept in registries, too, as manifests.
@@ -150,9 +148,4 @@ fn is_image(manifest: &ImageManifest) -> Result<(), String> {
         Some(kind) => Err(format!("a layer is {kind:?}, which cannot be unpacked")),
         None => Ok(()),
     }
-}
-
-/// As the OCI's types have it.
-pub(crate) fn media_type(kind: &str) -> MediaType {
-    MediaType::from(kind)
 }

@@ -13,7 +13,7 @@ use std::thread;
 
 use ch01_clone::{Context, Error, Result, step};
 use oci_spec::image::{Descriptor, DescriptorBuilder, ImageConfiguration, ImageManifest};
-use oci_spec::image::{Digest, PlatformBuilder};
+use oci_spec::image::{Digest, MediaType, PlatformBuilder};
 
 use super::client::Client;
 use super::config::{Endpoint, Registries};
@@ -95,7 +95,7 @@ impl Store {
             return Ok(Pulled { digest, up_to_date: true });
         }
         let wanted = step!(
-            "manifest",
+            "pull",
             "A manifest is a list of digests: the image's configuration and its layers. An \
              index is a list of manifests, a platform each. The name's owner chooses which one a \
              tag means; from there on each digest leaves only one right answer.",
@@ -113,7 +113,7 @@ impl Store {
         // Held as long as what lies there is wanted.
         let _kept = self.keep_downloads()?;
         let fetched = step!(
-            "blobs",
+            "download",
             "Layers come several at a time, and the digest of each is computed while it is \
              written. What breaks off is taken up where it ended, by a Range.",
             "ls -l downloads images/blobs/sha256",
@@ -301,7 +301,9 @@ impl Store {
             platform = platform.variant(variant.clone());
         }
         let entry = DescriptorBuilder::default()
-            .media_type(manifest::media_type(&document.kind))
+            // Docker's is the same in other words, and says so itself. But in a layout skopeo
+            // and its like read only what the layout calls the OCI's.
+            .media_type(MediaType::ImageManifest)
             .digest(document.digest.clone())
             .size(document.bytes.len() as u64)
             .platform(platform.build().map_err(|error| Error::new(error.to_string()))?)

@@ -47,6 +47,8 @@ struct Parcel {
     entry: Descriptor,
     blobs: Vec<(Descriptor, PathBuf)>,
     manifest: PathBuf,
+    /// What the manifest calls itself.
+    kind: String,
     ingest: Ingest,
 }
 
@@ -94,7 +96,8 @@ impl Store {
             }
         }
         let manifest = self.second_name(&ingest, &entry)?;
-        Ok(Parcel { entry, blobs, manifest, ingest })
+        let kind = image.manifest.media_type().as_ref().unwrap_or(entry.media_type()).to_string();
+        Ok(Parcel { entry, blobs, manifest, kind, ingest })
     }
 
     fn second_name(&self, ingest: &Ingest, blob: &Descriptor) -> Result<PathBuf> {
@@ -198,7 +201,7 @@ fn send_manifest(client: &Client, reference: &Reference, parcel: &Parcel) -> Res
     let tag = reference.tag_or_latest();
     let mut put =
         Request::new(Method::PUT, client.url(&format!("/v2/{}/manifests/{tag}", reference.path)));
-    put.headers.push((header::CONTENT_TYPE, parcel.entry.media_type().to_string()));
+    put.headers.push((header::CONTENT_TYPE, parcel.kind.clone()));
     let read = || -> Result<Box<dyn Read>> {
         Ok(Box::new(File::open(path).call(|| format!("open({path:?})"))?))
     };

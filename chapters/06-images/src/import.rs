@@ -69,7 +69,7 @@ impl Store {
     fn import_now(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
         let ingest = Ingest::begin(self)?;
         let (kind, archive) = self.archive(&ingest, source)?;
-        let layer = ingest.unpack(&archive.path, recipe.limits)?;
+        let layer = ingest.unpack(&archive.path, &[], recipe.limits)?;
         let config = configuration(recipe, &layer);
         let config_blob = json_blob(&ingest, "config", &config)?;
         let manifest = manifest(
@@ -85,6 +85,7 @@ impl Store {
         entry.set_platform(platform.ok());
         let entry = renamed(entry, Some(name));
 
+        ingest.sync()?;
         let lock = self.lock()?;
         for blob in [&archive, &config_blob, &manifest_blob] {
             ingest::place(&blob.path, &self.blob(&blob.digest)?)?;

@@ -84,8 +84,8 @@ impl Store {
         self.root.join("layers")
     }
 
-    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
-        self.layers().join(ingest::hex(diff_id))
+    pub(crate) fn layer(&self, chain_id: &Digest) -> PathBuf {
+        self.layers().join(ingest::hex(chain_id))
     }
 
     pub(crate) fn ingest(&self) -> PathBuf {

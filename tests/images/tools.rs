@@ -224,6 +224,13 @@ pub fn helper(args: Vec<OsString>) {
             image.layers.iter().for_each(|l| writeln!(out, "{}", l.display()).expect("memory"));
             Ok(())
         }),
+        "load" => Store::open(path(1)).and_then(|store| {
+            for image in store.load_archive(File::open(path(2)).expect("the archive"))? {
+                let name = image.name.unwrap_or("<none>".into());
+                writeln!(out, "{name} {}", image.id).expect("into memory");
+            }
+            Ok(())
+        }),
         "remove" => Store::open(path(1)).and_then(|store| {
             let removed = store.remove(text(2), text(3) == "force", |_| match text(3) {
                 "used" => Err(ch01_clone::Error::new("a container uses it")),

@@ -72,12 +72,10 @@ pub fn apply_over(
     )
 }
 
-fn apply_now(
-    archive: impl Read,
-    root: &Root,
-    stack: Stack,
-    limits: Limits,
-) -> Result<Summary> {
+fn apply_now(archive: impl Read, root: &Root, stack: Stack, limits: Limits) -> Result<Summary> {
+    if let Some(below) = stack.root_below()? {
+        copy_up::attributes(&below, root, OsStr::new("."))?;
+    }
     let mut applier = Applier {
         root,
         stack,

@@ -27,6 +27,7 @@ pub mod import;
 mod ingest;
 mod inode;
 mod layout;
+mod load;
 pub mod name;
 mod place;
 mod records;

@@ -61,7 +61,8 @@ impl Applier<'_> {
         if !self.stack.is_high() {
             self.enter(parent(path))?;
             self.make_here(path, None)?;
-            return open_directory(self.place(), path.file_name().unwrap_or_default());
+            let dir = open_directory(self.place(), path.file_name().unwrap_or_default());
+            return self.leave().and(dir);
         }
         // Not in this layer; a name in it may be a link of a layer below.
         let (real, _) = self.stack.follow(path)?;
@@ -72,6 +73,7 @@ impl Applier<'_> {
             let below = self.stack.find(&made)?;
             self.make_here(&made, below)?;
         }
+        self.leave()?;
         self.root.lookup(&real, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
     }
 

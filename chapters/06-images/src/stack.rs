@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
-use ch02_chroot::Root;
 use ch02_chroot::devices::in_user_namespace;
+use ch02_chroot::{Root, root};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
@@ -62,6 +62,14 @@ impl Stack {
     /// Whether there is any layer below the topmost.
     pub(crate) fn is_high(&self) -> bool {
         self.layers.len() > 1
+    }
+
+    /// The root of the layer right below the topmost.
+    pub(crate) fn root_below(&self) -> Result<Option<Found>> {
+        let Some(below) = self.layers.get(1) else { return Ok(None) };
+        let dir = below.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let stat = root::stat(&dir)?;
+        Ok(Some(Found { layer: 1, dir, name: ".".into(), stat }))
     }
 
     /// What lies at `path`, none of whose names is a link.
@@ -151,21 +159,28 @@ impl Stack {
         }
     }
 
-    /// The file at `path`, open for reading: never waits for a FIFO, and never is one's terminal.
+    /// The file at `path`, open for reading; `None` if there is none.
     pub fn file(&self, path: &Path) -> Result<Option<OwnedFd>> {
         let found = match self.follow(path) {
             Err(error) if matches!(error.errno, Some(Errno::ENOTDIR)) => return Ok(None),
             followed => followed?.1,
         };
         let Some(found) = found else { return Ok(None) };
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW;
-        if whiteout::kind(&found.stat) != SFlag::S_IFREG {
+        // Looked at before it is opened: to open a device may have effects of its own.
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let place = openat(&found.dir, &*found.name, flags, Mode::empty());
+        let place = place.call(|| format!("openat({path:?})"))?;
+        if whiteout::kind(&root::stat(&place)?) != SFlag::S_IFREG {
             let path = Path::new("/").join(path);
             return Err(Error::new(format!("the image's {path:?} is not a file")));
         }
-        openat(&found.dir, &*found.name, flags | OFlag::O_CLOEXEC, Mode::empty())
-            .call(|| format!("openat({path:?})"))
-            .map(Some)
+        root::reopen(&place, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).map(Some)
+    }
+}
+
+impl From<Root> for Stack {
+    fn from(whole: Root) -> Self {
+        Self { layers: vec![whole], in_user_namespace: in_user_namespace() }
     }
 }
 

@@ -169,11 +169,10 @@ impl Store {
         let wanted = digest::parse(&image.config.rootfs().diff_ids()[number])?;
         match layer.diff_id == wanted {
             true => Ok(layer.path),
-            false => Err(Error::new(format!(
-                "the layer is {}, and should be {wanted}",
-                layer.diff_id
-            ))
-            .hint("remove the image and get it again")),
+            false => {
+                Err(Error::new(format!("the layer is {}, and should be {wanted}", layer.diff_id))
+                    .hint("remove the image and get it again"))
+            }
         }
     }
 

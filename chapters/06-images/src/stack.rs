@@ -84,7 +84,6 @@ impl Stack {
         Ok(None)
     }
 
-    // ANCHOR: look
     /// As overlayfs looks: a whiteout hides what is below it, and so does an opaque directory.
     fn look(&self, root: &Root, path: &Path) -> Result<Look> {
         let mut dir = root.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
@@ -106,7 +105,6 @@ impl Stack {
         }
         Ok(if hidden { Look::Nowhere } else { Look::Below })
     }
-    // ANCHOR_END: look
 
     /// Where `path` leads when its links are followed, inside the tree, and what is there.
     /// Names at its end that do not exist stay as they are.
@@ -203,7 +201,6 @@ pub(crate) fn in_the_way(path: &Path) -> Error {
     Error::os(format!("{path:?} is in the way"), Errno::ENOTDIR)
 }
 
-// ANCHOR: chain-ids
 /// What each layer is with all that are below it (image-spec, "layer ChainID"); the lowest first.
 pub fn chain_ids(diff_ids: &[String]) -> Result<Vec<Digest>> {
     let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
@@ -216,4 +213,3 @@ pub fn chain_ids(diff_ids: &[String]) -> Result<Vec<Digest>> {
     }
     Ok(chain)
 }
-// ANCHOR_END: chain-ids

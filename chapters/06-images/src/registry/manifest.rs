@@ -1,7 +1,7 @@
 //! What belongs to an image: an index of manifests, or one manifest (image-spec).
 
 use ch01_clone::{Error, Result};
-use oci_spec::image::{Digest, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{Digest, ImageIndex, ImageManifest};
 use serde_json::Value;
 use ureq::http::{Method, StatusCode, header};
 

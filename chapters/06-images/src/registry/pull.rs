@@ -13,7 +13,7 @@ use std::thread;
 
 use ch01_clone::{Context, Error, Result, step};
 use oci_spec::image::{Descriptor, DescriptorBuilder, ImageConfiguration, ImageManifest};
-use oci_spec::image::{Digest, MediaType, PlatformBuilder};
+use oci_spec::image::{Digest, MediaType};
 
 use super::client::Client;
 use super::config::{Endpoint, Registries};
@@ -22,6 +22,7 @@ use super::download::Downloads;
 use super::manifest::{self, Content, Document};
 use super::platform::Platform;
 use super::{Progress, State};
+use crate::import::platform;
 use crate::ingest::{self, Ingest};
 use crate::name::Reference;
 use crate::store::{Image, SOURCE, Store, name_of, renamed};
@@ -294,24 +295,18 @@ impl Store {
     fn enter(&self, ingest: &Ingest, wanted: &Wanted, reference: &Reference) -> Result<()> {
         let document = &wanted.document;
         let config: ImageConfiguration = self.json(wanted.manifest.config())?;
-        let mut platform = PlatformBuilder::default()
-            .architecture(config.architecture().clone())
-            .os(config.os().clone());
-        if let Some(variant) = config.variant() {
-            platform = platform.variant(variant.clone());
-        }
-        let entry = DescriptorBuilder::default()
+        let mut entry = DescriptorBuilder::default()
             // Docker's is the same in other words, and says so itself. But in a layout skopeo
             // and its like read only what the layout calls the OCI's.
             .media_type(MediaType::ImageManifest)
             .digest(document.digest.clone())
             .size(document.bytes.len() as u64)
-            .platform(platform.build().map_err(|error| Error::new(error.to_string()))?)
             .annotations([(SOURCE.to_owned(), reference.at(wanted.digest.as_ref()))])
             .build()
             .map_err(|error| Error::new(error.to_string()))?;
+        entry.set_platform(platform(&config));
         match reference.tagged() {
-            Some(name) => self.tag(ingest, renamed(entry, Some(&name)), &name),
+            Some(name) => self.tag(ingest, renamed(entry, Some(&name)), Some(&name)),
             // By digest: kept without a name, found by where it is from.
             None => {
                 let mut index = self.index()?;

@@ -4,7 +4,7 @@
 //! ROOT/images/oci-layout             says that this is one
 //!            /index.json             which names there are, and which manifest each means
 //!            /blobs/sha256/HEX       manifests, configurations, packed layers
-//! ROOT/layers/HEX/                   a layer unpacked, by its diff id; shared by images
+//! ROOT/layers/HEX/                   a layer unpacked, by its chain id; shared by images
 //! ROOT/ingest/PID-N/                 what somebody is working on
 //! ROOT/images.lock                   held while any of this changes its place
 //! ```
@@ -12,6 +12,7 @@
 //! Whatever takes long happens under `ingest/`. In its place everything appears
 //! whole, by a rename, while the lock is held: content first, then the name for it.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageConfiguration};
 use oci_spec::image::{ImageIndex, ImageManifest, MediaType};
 
 use crate::ingest::{self, Ingest};
+use crate::space::Limits;
+use crate::stack::chain_ids;
 use crate::{digest, name, time};
 
 /// The images below one root.
@@ -121,32 +124,56 @@ impl Store {
                 Ok(name) => Error::new(format!("Unable to find image '{name}' locally")),
                 Err(error) => error,
             })?;
-            let Some(missing) = image.layers.iter().position(|layer| !layer.exists()) else {
+            if image.layers.iter().all(|layer| layer.exists()) {
                 return then(&image);
-            };
+            }
             drop(lock);
-            self.unpack_missing(&image, image.layers.len() - 1 - missing)?;
+            self.unpack(&image)?;
         }
     }
 
-    fn unpack_missing(&self, image: &Image, number: usize) -> Result<()> {
-        let descriptor = image.manifest.layers().get(number);
-        let descriptor = descriptor.ok_or_else(|| Error::new("an image with too few layers"))?;
+    /// Unpacks those layers of an image that are not there yet, the lowest first.
+    pub fn unpack(&self, image: &Image) -> Result<()> {
         let ingest = Ingest::begin(self)?;
-        let layer = ingest.unpack(&self.blob(descriptor.digest())?, Default::default())?;
-        let wanted = digest::parse(&image.config.rootfs().diff_ids()[number])?;
-        if layer.diff_id != wanted {
-            let got = layer.diff_id;
-            return Err(Error::new(format!("the layer is {got}, and should be {wanted}"))
-                .hint("remove the image and get it again"));
+        let mut new = Vec::new();
+        // The topmost first, as everywhere.
+        let mut here: VecDeque<PathBuf> = VecDeque::new();
+        for (number, place) in image.layers.iter().rev().enumerate() {
+            if place.exists() {
+                here.push_front(place.clone());
+                continue;
+            }
+            let layer = self.unpack_one(&ingest, image, number, here.make_contiguous())?;
+            here.push_front(layer.clone());
+            new.push((layer, place));
         }
+        ingest.sync()?;
         let lock = self.lock_shared()?;
         // Not for an image that was removed meanwhile.
         if self.find(&image.id)?.is_some() {
-            ingest::place(&layer.path, &self.layer(&wanted))?;
+            new.iter().try_for_each(|(layer, place)| ingest::place(layer, place))?;
         }
         drop(lock);
         ingest.finish()
+    }
+
+    fn unpack_one(
+        &self,
+        ingest: &Ingest,
+        image: &Image,
+        number: usize,
+        below: &[PathBuf],
+    ) -> Result<PathBuf> {
+        let blob = self.blob(image.manifest.layers()[number].digest())?;
+        let layer = ingest.unpack(&blob, below, Limits::default())?;
+        let wanted = digest::parse(&image.config.rootfs().diff_ids()[number])?;
+        match layer.diff_id == wanted {
+            true => Ok(layer.path),
+            false => {
+                Err(Error::new(format!("the layer is {}, and should be {wanted}", layer.diff_id))
+                    .hint("remove the image and get it again"))
+            }
+        }
     }
 
     /// The image that `wanted` means, if there is one. The caller holds the lock.
@@ -192,8 +219,7 @@ impl Store {
                 "an image whose configuration has other layers than its manifest",
             ));
         }
-        let layer = |id: &String| Ok(self.layer(&digest::parse(id)?));
-        let layers = diff_ids.iter().rev().map(layer).collect::<Result<_>>()?;
+        let layers = chain_ids(diff_ids)?.iter().rev().map(|id| self.layer(id)).collect();
         Ok(Image {
             name: name_of(descriptor).map(str::to_owned),
             id: manifest.config().digest().to_string(),

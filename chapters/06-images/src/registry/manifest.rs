@@ -45,8 +45,8 @@ pub(crate) struct Document {
 
 #[derive(Debug)]
 pub(crate) enum Content {
-    Index(ImageIndex),
-    Manifest(ImageManifest),
+    Index(Box<ImageIndex>),
+    Manifest(Box<ImageManifest>),
 }
 
 /// The digest that the registry has for a tag, if it says so: cheaper than the manifest.
@@ -124,9 +124,9 @@ fn read(digest: Digest, said: String, bytes: Vec<u8>) -> Result<Document> {
         return Err(wrong("it is an index and an image at once".to_owned()));
     }
     let content = if INDEXES.contains(&&*kind) {
-        serde_json::from_slice(&bytes).map(Content::Index)
+        serde_json::from_slice(&bytes).map(Box::new).map(Content::Index)
     } else if MANIFESTS.contains(&&*kind) {
-        serde_json::from_slice(&bytes).map(Content::Manifest)
+        serde_json::from_slice(&bytes).map(Box::new).map(Content::Manifest)
     } else {
         return Err(wrong(format!("{kind:?} is no image")));
     };

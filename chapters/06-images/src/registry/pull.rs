@@ -56,7 +56,7 @@ pub struct Pulled {
 struct Wanted {
     /// Its manifest.
     document: Document,
-    manifest: ImageManifest,
+    manifest: Box<ImageManifest>,
     /// The digest that the name stands for.
     digest: Digest,
 }

@@ -20,28 +20,26 @@ use crate::shim::time;
 
 /// Print the processes of a container
 #[derive(Args, Debug)]
+#[command(override_usage = "dockster top CONTAINER [ps OPTIONS]")]
 pub struct TopArgs {
-    /// Its name or id
-    container: String,
-    /// Options for ps(1) [default: -ef]
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    options: Vec<String>,
+    /// Its name or id, and then options for ps(1) [default: -ef]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CONTAINER")]
+    words: Vec<String>,
 }
 
 /// As ps(1) of the host has them.
 pub fn top(engine: &Engine, args: &TopArgs) -> anyhow::Result<u8> {
     engine.sweep()?;
-    let id = engine.find(&args.container)?;
-    let record = engine.known(&id, &args.container)?;
+    let (container, options) = args.words.split_first().context("no container")?;
+    let id = engine.find(container)?;
+    let record = engine.known(&id, container)?;
     if record.status != Status::Running {
         bail!("container {id} is not running");
     }
     let pids: BTreeSet<i32> = engine.processes(&record)?.into_iter().collect();
-    let options = match args.options.is_empty() {
-        true => vec!["-ef".to_owned()],
-        false => args.options.clone(),
-    };
-    let output = Command::new("ps").args(&options).output().context("ps")?;
+    let default = ["-ef".to_owned()];
+    let options = if options.is_empty() { &default } else { options };
+    let output = Command::new("ps").args(options).output().context("ps")?;
     if !output.status.success() {
         bail!("ps: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }

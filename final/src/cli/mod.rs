@@ -169,17 +169,19 @@ impl Command {
 
     /// The container that it is about, if it is about one.
     fn container(&self) -> Option<&str> {
+        fn first(all: &[String]) -> Option<&str> {
+            all.first().map(String::as_str)
+        }
         match self {
-            Command::Exec(args) => Some(&args.container),
-            Command::Start(args) => args.containers.first(),
-            Command::Stop(args) | Command::Restart(args) => args.containers.first(),
-            Command::Kill(args) => args.containers.first(),
-            Command::Rm(args) => args.containers.first(),
-            Command::Pause(args) | Command::Unpause(args) => args.containers.first(),
-            Command::Update(args) => args.containers.first(),
+            Command::Exec(args) => Some(args.container()),
+            Command::Start(args) => first(&args.containers),
+            Command::Stop(args) | Command::Restart(args) => first(&args.containers),
+            Command::Kill(args) => first(&args.containers),
+            Command::Rm(args) => first(&args.containers),
+            Command::Pause(args) | Command::Unpause(args) => first(&args.containers),
+            Command::Update(args) => first(&args.containers),
             _ => None,
         }
-        .map(String::as_str)
     }
 }
 

@@ -25,6 +25,7 @@ use crate::shim::wire::{INPUT, OUTPUT};
 /// Create and run a new container from an image
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
+#[command(override_usage = "dockster run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub struct RunArgs {
     /// Run it in the background, and print its id
     #[arg(short, long)]
@@ -44,6 +45,7 @@ pub struct RunArgs {
 /// Create a new container from an image, and do not start it
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
+#[command(override_usage = "dockster create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub struct CreateArgs {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
@@ -112,11 +114,10 @@ pub struct CreateArgs {
     /// No box drawing: for pipes and screen readers
     #[arg(long, help_heading = "Watching")]
     plain: bool,
-    /// The image
-    image: String,
-    /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The image, and then the command and its arguments
+    // One list: what comes after the image belongs to the command, whatever it looks like.
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE")]
+    words: Vec<String>,
 }
 
 impl RunArgs {
@@ -144,9 +145,10 @@ impl CreateArgs {
     }
 
     fn options(&self) -> anyhow::Result<RunOptions> {
+        let (image, command) = self.words.split_first().context("no image")?;
         Ok(RunOptions {
-            image: self.image.clone(),
-            command: self.command.clone(),
+            image: image.clone(),
+            command: command.to_vec(),
             interactive: self.interactive,
             terminal: self.tty,
             remove: self.rm,

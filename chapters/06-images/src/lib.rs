@@ -36,6 +36,7 @@ pub mod space;
 mod sparse;
 pub mod stack;
 pub mod store;
+mod tags;
 pub mod time;
 pub mod trees;
 pub mod user;

@@ -12,7 +12,7 @@
 //! Whatever takes long happens under `ingest/`. In its place everything appears
 //! whole, by a rename, while the lock is held: content first, then the name for it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ pub struct Image {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
+    /// The digest of its manifest, by which registries know it.
+    pub digest: String,
     /// What to run in it, and how.
     pub config: ImageConfiguration,
     /// The directories of its layers, the topmost first, as overlayfs wants them.
@@ -58,6 +60,10 @@ pub struct Listed {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
     /// When it was made, if it says so.
     pub created: Option<SystemTime>,
     /// What its blobs take on the disk, in bytes.
@@ -96,8 +102,10 @@ impl Store {
             list.push(Listed {
                 created: image.config.created().as_deref().and_then(time::from_text),
                 size: blobs + image.manifest.config().size() + descriptor.size(),
+                labels: labels(&image.config),
                 name: image.name,
                 id: image.id,
+                digest: image.digest,
             });
         }
         list.sort_by(|a, b| {
@@ -239,11 +247,16 @@ impl Store {
         Ok(Image {
             name: name_of(descriptor).map(str::to_owned),
             id: manifest.config().digest().to_string(),
+            digest: descriptor.digest().to_string(),
             config,
             layers,
             manifest,
         })
     }
+}
+
+fn labels(config: &ImageConfiguration) -> HashMap<String, String> {
+    config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default()
 }
 
 /// The name that an entry of the index gives.

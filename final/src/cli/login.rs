@@ -115,7 +115,7 @@ fn ask(prompt: &str, secret: bool) -> anyhow::Result<String> {
 }
 
 /// A line from a terminal that shows nothing, and whose keys mean nothing by themselves.
-fn hidden(keys: &mut impl Read) -> anyhow::Result<String> {
+fn hidden(keys: &mut impl BufRead) -> anyhow::Result<String> {
     let mut line = Vec::new();
     for key in keys.bytes() {
         match key? {

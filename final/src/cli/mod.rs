@@ -6,6 +6,8 @@ mod cp;
 mod doctor;
 mod exec;
 mod format;
+mod image_inspect;
+mod image_list;
 mod images;
 mod inspect;
 mod list;
@@ -107,7 +109,14 @@ enum Command {
     /// Make an image of a tar archive or a directory
     Import(images::ImportArgs),
     /// List images
-    Images(images::ImagesArgs),
+    Images(image_list::ImagesArgs),
+    /// Give an image one more name
+    Tag(images::TagArgs),
+    /// Print how an image was made
+    History(image_inspect::HistoryArgs),
+    /// What is done to images
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Remove one or more images
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
@@ -118,6 +127,40 @@ enum Command {
 enum ContainerCommand {
     /// Remove all containers that do not run
     Prune(live::PruneArgs),
+}
+
+#[derive(Subcommand)]
+enum ImageCommand {
+    /// List images
+    #[command(alias = "list")]
+    Ls(image_list::ImagesArgs),
+    /// Print all that is known of one or more images
+    Inspect(image_inspect::InspectArgs),
+    /// Print how an image was made
+    History(image_inspect::HistoryArgs),
+    /// Give an image one more name
+    Tag(images::TagArgs),
+    /// Make an image of a tar archive or a directory
+    Import(images::ImportArgs),
+    /// Remove one or more images
+    #[command(alias = "remove")]
+    Rm(images::RmiArgs),
+    /// Remove images that have no name, and that no container uses
+    Prune(images::PruneArgs),
+}
+
+impl ImageCommand {
+    fn run(self, engine: &Engine) -> anyhow::Result<u8> {
+        match self {
+            ImageCommand::Ls(args) => image_list::images(engine, &args),
+            ImageCommand::Inspect(args) => image_inspect::inspect(engine, &args),
+            ImageCommand::History(args) => image_inspect::history(engine, &args),
+            ImageCommand::Tag(args) => images::tag(engine, &args),
+            ImageCommand::Import(args) => images::import(engine, args),
+            ImageCommand::Rm(args) => images::rmi(engine, &args),
+            ImageCommand::Prune(args) => images::prune(engine, &args),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -230,7 +273,10 @@ pub fn main() -> ExitCode {
             Command::Pull(args) => pull::pull(&engine, &args),
             Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
-            Command::Images(args) => images::images(&engine, &args),
+            Command::Images(args) => image_list::images(&engine, &args),
+            Command::Tag(args) => images::tag(&engine, &args),
+            Command::History(args) => image_inspect::history(&engine, &args),
+            Command::Image(command) => command.run(&engine),
             Command::Rmi(args) => images::rmi(&engine, &args),
             Command::Doctor(_) | Command::Login(_) | Command::Logout(_) => {
                 unreachable!("answered above")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ch05_lifecycle::pty;
 use ch06_images::registry::State;
 
-use super::images::size;
+use super::live::decimal;
 
 /// Often enough to look alive.
 const EVERY: Duration = Duration::from_millis(100);
@@ -151,7 +151,7 @@ impl Board {
             State::Moved(moved) => {
                 let part = (moved * 30).checked_div(bytes).unwrap_or(0).min(30) as usize;
                 let bar = format!("{}>", "=".repeat(part));
-                format!("{} [{bar:<31}] {}/{}", words.moving, size(moved), size(bytes))
+                format!("{} [{bar:<31}] {}/{}", words.moving, decimal(moved), decimal(bytes))
             }
         };
         format!("{}: {text}", &hex[..hex.len().min(12)])

@@ -7,6 +7,7 @@ mod hostile;
 mod imports;
 mod layers;
 mod limits;
+mod stacks;
 mod tools;
 mod users;
 
@@ -15,7 +16,13 @@ fn main() {
     if args.next().is_some_and(|first| first == "helper") {
         return tools::helper(args.collect());
     }
-    let all =
-        [layers::trials(), hostile::trials(), limits::trials(), imports::trials(), users::trials()];
+    let all = [
+        layers::trials(),
+        hostile::trials(),
+        limits::trials(),
+        imports::trials(),
+        stacks::trials(),
+        users::trials(),
+    ];
     dockster_tests::run(all.into_iter().flatten().collect())
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ch02_chroot::Root;
-use ch06_images::{Limits, Recipe, Source, Store, apply, digest, identity};
+use ch06_images::{Limits, Recipe, Source, Stack, Store, apply, digest, identity};
 use dockster_tests::{Failed, Need, Run, TempDir, host};
 use tar::{Builder, EntryType, Header};
 
@@ -224,6 +224,13 @@ pub fn helper(args: Vec<OsString>) {
             image.layers.iter().for_each(|l| writeln!(out, "{}", l.display()).expect("memory"));
             Ok(())
         }),
+        "load" => Store::open(path(1)).and_then(|store| {
+            for image in store.load_archive(File::open(path(2)).expect("the archive"))? {
+                let name = image.name.unwrap_or("<none>".into());
+                writeln!(out, "{name} {}", image.id).expect("into memory");
+            }
+            Ok(())
+        }),
         "remove" => Store::open(path(1)).and_then(|store| {
             let removed = store.remove(text(2), text(3) == "force", |_| match text(3) {
                 "used" => Err(ch01_clone::Error::new("a container uses it")),
@@ -234,8 +241,8 @@ pub fn helper(args: Vec<OsString>) {
             Ok(())
         }),
         "sweep" => Store::open(path(1)).and_then(|store| store.sweep()),
-        "identity" => Root::open(path(1))
-            .and_then(|root| identity(&root, text(2)))
+        "identity" => Stack::open(&[path(1).to_owned()])
+            .and_then(|image| identity(&image, text(2)))
             .map(|who| writeln!(out, "{who:?}").expect("into memory")),
         verb => panic!("no such verb: {verb}"),
     };

@@ -10,6 +10,7 @@ use crate::tools::{DOCKSTER, House, beside, one_sentence};
 
 pub fn trials() -> Vec<Trial> {
     vec![
+        beside("what_follows_the_image_is_the_commands", &[], what_follows_the_image),
         beside("exit_statuses_are_passed_on", &[], exit_statuses_are_passed_on),
         beside("programs_that_cannot_run", &[], programs_that_cannot_run),
         beside("what_does_not_exist", &[], what_does_not_exist),
@@ -88,7 +89,7 @@ fn programs_that_cannot_run() -> Result<(), Failed> {
 
 fn what_does_not_exist() -> Result<(), Failed> {
     let house = House::new()?;
-    let done = house.run(["nosuch", "true"]).code(125)?;
+    let done = house.run(["--pull", "never", "nosuch", "true"]).code(125)?;
     one_sentence(&done, "Unable to find image 'nosuch:latest' locally")?;
     let done = house.run(["busybox"]).code(125)?;
     one_sentence(&done, "No command specified")?;
@@ -235,4 +236,23 @@ fn a_root_that_cannot_be() -> Result<(), Failed> {
         one_sentence(&done, root)?;
     }
     Ok(())
+}
+
+/// Whatever it looks like: an option of ours, too, and a double dash.
+fn what_follows_the_image() -> Result<(), Failed> {
+    let house = House::new()?;
+    let done = house.run(["--entrypoint", "sh", "busybox", "-c", "echo $0 $@", "-i", "--rm"]);
+    assert_eq!(done.success()?.stdout, "-i --rm\n");
+    let done = house.run(["busybox", "echo", "--", "--name", "x", "--help"]).success()?;
+    assert_eq!(done.stdout, "-- --name x --help\n");
+    house.run(["busybox", "--", "true"]).code(127)?;
+    house.run(["--no-such-option", "busybox"]).code(125)?;
+    house.run([]).code(125)?;
+    house.dockster(["run", "-d", "--name", "it", "busybox", "sleep", "1000"]).success()?;
+    let done = house.dockster(["exec", "it", "echo", "-t", "-i"]).success()?;
+    assert_eq!(done.stdout, "-t -i\n");
+    house.dockster(["exec", "it", "-t"]).code(127)?;
+    house.dockster(["exec", "it"]).code(125)?;
+    house.dockster(["rm", "-f", "it"]).success()?;
+    house.nothing_left()
 }

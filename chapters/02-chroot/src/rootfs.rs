@@ -199,6 +199,10 @@ fn overlay(lowers: &[PathBuf], kept: Option<&Path>, volatile: bool) -> Result<Ro
     if devices::in_user_namespace() {
         // trusted.* attributes need privileges over the whole machine.
         options += ",userxattr";
+    } else {
+        // A directory that is renamed, or a file whose owner changes, is copied whole:
+        // then what is in `upper` is a layer that stands without its lower ones.
+        options += ",redirect_dir=off,metacopy=off,index=off";
     }
     if volatile {
         options += ",volatile";

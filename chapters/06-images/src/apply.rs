@@ -26,8 +26,9 @@ use crate::entries::Entries;
 use crate::entry::Entry;
 use crate::place::{Place, open_directory, parent};
 use crate::space::{self, Limits, Space};
-use crate::trees;
+use crate::stack::Stack;
 use crate::whiteout::{self, Meaning};
+use crate::{copy_up, trees};
 
 /// What was done, and what could not be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,19 +52,33 @@ pub struct Summary {
 /// The entry's name and what was wrong with it or could not be done. What was
 /// made up to there stays: the caller removes the tree.
 pub fn apply(archive: impl Read, root: &Root, limits: Limits) -> Result<Summary> {
+    apply_over(archive, root, Stack::open(&[])?, limits)
+}
+
+/// The same for a layer that lies over others: what it does not say is as it is there.
+pub fn apply_over(
+    archive: impl Read,
+    root: &Root,
+    below: Stack,
+    limits: Limits,
+) -> Result<Summary> {
     step!(
         "layer",
         "An archive of files becomes a tree, entry by entry. It was made by a \
          stranger: no name in it and no link that it makes can lead out.",
         "ls -la /proc/self/root",
         "openat2(root, ..., RESOLVE_IN_ROOT), then openat, mkdirat, symlinkat, ...",
-        apply_now(archive, root, limits),
+        apply_now(archive, root, below.under(root)?, limits),
     )
 }
 
-fn apply_now(archive: impl Read, root: &Root, limits: Limits) -> Result<Summary> {
+fn apply_now(archive: impl Read, root: &Root, stack: Stack, limits: Limits) -> Result<Summary> {
+    if let Some(below) = stack.root_below()? {
+        copy_up::attributes(&below, root, OsStr::new("."))?;
+    }
     let mut applier = Applier {
         root,
+        stack,
         place: None,
         ids: IdMaps::current()?,
         in_user_namespace: in_user_namespace(),
@@ -88,6 +103,8 @@ fn about(entry: &Entry, mut error: Error) -> Error {
 
 pub(crate) struct Applier<'a> {
     pub(crate) root: &'a Root,
+    /// This layer, and those below it.
+    pub(crate) stack: Stack,
     /// The parent of the last entry: the next one mostly has the same.
     pub(crate) place: Option<Place>,
     pub(crate) ids: IdMaps,
@@ -192,7 +209,8 @@ impl Applier<'_> {
 
     fn directory(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
         let there = whiteout::look(self.place(), name)?;
-        let hid = there.as_ref().is_some_and(whiteout::is);
+        // A file that came and went hides what is below it, too.
+        let hid = there.as_ref().is_some_and(|stat| whiteout::kind(stat) != SFlag::S_IFDIR);
         if there.is_none_or(|stat| whiteout::kind(&stat) != SFlag::S_IFDIR) {
             self.make(name, "mkdirat", |dir| mkdirat(dir, name, Mode::S_IRWXU))?;
         }
@@ -219,12 +237,29 @@ impl Applier<'_> {
             return Ok(());
         }
         let other = target.file_name().ok_or_else(|| Error::new("a hard link to the root"))?;
-        let from = self.root.handle(parent(&target)).map_err(|e| missing(e, &target))?;
-        whiteout::look(&from, other)?.ok_or_else(|| {
-            missing(Error::os(format!("linkat({target:?})"), Errno::ENOENT), &target)
-        })?;
+        let from = self.linked(&target, other).map_err(|error| missing(error, &target))?;
+        self.enter(parent(path))?;
         // Not through a link at its end, either.
         self.make(name, "linkat", |dir| linkat(&from, other, dir, name, LinkatFlags::empty()))
+    }
+
+    /// The directory in this layer of a file that gets one more name. If it is in a layer
+    /// below, it comes up first.
+    fn linked(&mut self, target: &Path, name: &OsStr) -> Result<OwnedFd> {
+        let there = |dir: OwnedFd| Ok(whiteout::look(&dir, name)?.map(|_| dir));
+        let dir = self.root.lookup(parent(target), OFlag::O_PATH | OFlag::O_DIRECTORY);
+        if let Some(dir) = dir.and_then(there).or_else(none_if_missing)? {
+            return Ok(dir);
+        }
+        let gone = || Error::os(format!("linkat({target:?})"), Errno::ENOENT);
+        let followed = self.stack.follow(parent(target)).map(Some).or_else(none_if_missing)?;
+        let (real, _) = followed.ok_or_else(gone)?;
+        let below = self.stack.find(&real.join(name))?.ok_or_else(gone)?;
+        self.enter(&real)?;
+        self.space.take_entry()?;
+        self.space.take(below.stat.st_size as u64)?;
+        copy_up::file(&below, self.place(), name)?;
+        self.place().try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)")
     }
 
     fn device(&mut self, entry: &Entry, name: &OsStr, kind: SFlag) -> Result<()> {
@@ -238,6 +273,13 @@ impl Applier<'_> {
             }
             made => made.and_then(|()| self.attributes(entry, name)),
         }
+    }
+}
+
+fn none_if_missing<T>(error: Error) -> Result<Option<T>> {
+    match error.errno {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        _ => Err(error),
     }
 }
 

@@ -12,9 +12,9 @@ use std::path::Path;
 use ch01_clone::{Context, Error, Result};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
-use crate::digest;
 use crate::ingest::{self, Ingest};
 use crate::name;
+use crate::stack::chain_ids;
 use crate::store::{Image, Store, name_of};
 
 /// What was removed, in docker's two words.
@@ -134,9 +134,8 @@ impl Store {
         let manifest: ImageManifest = self.json(entry)?;
         blobs.insert(ingest::hex(manifest.config().digest()).to_owned());
         blobs.extend(manifest.layers().iter().map(|layer| ingest::hex(layer.digest()).to_owned()));
-        for id in self.load(entry)?.config.rootfs().diff_ids() {
-            layers.insert(ingest::hex(&digest::parse(id)?).to_owned());
-        }
+        let chain = chain_ids(self.load(entry)?.config.rootfs().diff_ids())?;
+        layers.extend(chain.iter().map(|id| ingest::hex(id).to_owned()));
         Ok(())
     }
 

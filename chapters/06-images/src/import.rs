@@ -1,12 +1,12 @@
 //! From an archive or a directory to an image of one layer.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ch01_clone::{Result, step};
 use oci_spec::image::{Config, Descriptor, DescriptorBuilder, History, ImageConfiguration};
-use oci_spec::image::{ImageManifest, ImageManifestBuilder, MediaType, PlatformBuilder, RootFs};
+use oci_spec::image::{ImageManifestBuilder, MediaType, Platform, PlatformBuilder, RootFs};
 
 use crate::apply::Summary;
 use crate::compression::Compression;
@@ -46,6 +46,15 @@ pub struct Imported {
     pub summary: Summary,
 }
 
+/// An image that is about to be in the store, as soon as its blobs are.
+pub(crate) struct New {
+    /// Its place in the index.
+    pub(crate) entry: Descriptor,
+    /// Layers that are unpacked already, from the lowest on.
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) name: Option<String>,
+}
+
 impl Store {
     /// Makes an image of one layer and names it. An older image of that name loses
     /// it, and stays without one.
@@ -69,32 +78,39 @@ impl Store {
     fn import_now(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
         let ingest = Ingest::begin(self)?;
         let (kind, archive) = self.archive(&ingest, source)?;
-        let layer = ingest.unpack(&archive.path, recipe.limits)?;
+        let layer = ingest.unpack(&archive.path, &[], recipe.limits)?;
         let config = configuration(recipe, &layer);
         let config_blob = json_blob(&ingest, "config", &config)?;
-        let manifest = manifest(
-            descriptor(MediaType::ImageConfig, &config_blob),
-            descriptor(kind.media_type(), &archive),
-        );
-        let manifest_blob = json_blob(&ingest, "manifest", &manifest)?;
-        let mut entry = descriptor(MediaType::ImageManifest, &manifest_blob);
-        let platform = PlatformBuilder::default()
-            .architecture(config.architecture().clone())
-            .os(config.os().clone())
-            .build();
-        entry.set_platform(platform.ok());
-        let entry = renamed(entry, Some(name));
+        let layers = vec![descriptor(kind.media_type(), &archive)];
+        let (entry, manifest) = manifest(&ingest, "manifest", &config, &config_blob, layers)?;
+        let blobs = vec![archive, config_blob, manifest];
+        let new = New { entry, layers: vec![layer.path], name: Some(name.to_owned()) };
+        let image = self.keep(ingest, &blobs, &[new])?.remove(0);
+        Ok(Imported { image, summary: layer.summary })
+    }
 
+    /// Puts new images with all that they need in their places: blobs, unpacked layers,
+    /// the names last.
+    pub(crate) fn keep(&self, ingest: Ingest, blobs: &[Blob], new: &[New]) -> Result<Vec<Image>> {
+        ingest.sync()?;
         let lock = self.lock()?;
-        for blob in [&archive, &config_blob, &manifest_blob] {
+        for blob in blobs {
             ingest::place(&blob.path, &self.blob(&blob.digest)?)?;
         }
-        ingest::place(&layer.path, &self.layer(&layer.diff_id))?;
-        self.tag(&ingest, entry.clone(), name)?;
-        let image = self.load(&entry)?;
+        let mut kept = Vec::new();
+        for new in new {
+            let entry = renamed(new.entry.clone(), new.name.as_deref());
+            let image = self.load(&entry)?;
+            // As many of the lowest as are unpacked already.
+            for (layer, place) in new.layers.iter().zip(image.layers.iter().rev()) {
+                ingest::place(layer, place)?;
+            }
+            self.tag(&ingest, entry, new.name.as_deref())?;
+            kept.push(image);
+        }
         drop(lock);
         ingest.finish()?;
-        Ok(Imported { image, summary: layer.summary })
+        Ok(kept)
     }
 
     /// Writes the layer's blob.
@@ -111,16 +127,19 @@ impl Store {
     }
 
     /// Gives `name` to an entry of the index. Who had it before goes without, unless
-    /// it is the same image. The caller holds the lock.
-    pub(crate) fn tag(&self, ingest: &Ingest, entry: Descriptor, name: &str) -> Result<()> {
+    /// it is the same image. Without a name it is only there. The caller holds the lock.
+    pub(crate) fn tag(&self, ingest: &Ingest, entry: Descriptor, name: Option<&str>) -> Result<()> {
         let mut index = self.index()?;
+        if name.is_none() && index.manifests().iter().any(|d| d.digest() == entry.digest()) {
+            return Ok(());
+        }
         let mut entries = Vec::new();
         for old in index.manifests() {
             let named = name_of(old);
             let same = old.digest() == entry.digest();
-            let elsewhere = |d: &Descriptor| d.digest() == old.digest() && name_of(d) != Some(name);
+            let elsewhere = |d: &Descriptor| d.digest() == old.digest() && name_of(d) != name;
             match named {
-                Some(other) if other != name => entries.push(old.clone()),
+                Some(other) if Some(other) != name => entries.push(old.clone()),
                 _ if same || named.is_some() && index.manifests().iter().any(elsewhere) => {}
                 _ => entries.push(renamed(old.clone(), None)),
             }
@@ -144,17 +163,36 @@ fn configuration(recipe: &Recipe, layer: &Unpacked) -> ImageConfiguration {
     config
 }
 
-fn manifest(config: Descriptor, layer: Descriptor) -> ImageManifest {
-    ImageManifestBuilder::default()
+/// A manifest, written, and its place in the index.
+pub(crate) fn manifest(
+    ingest: &Ingest,
+    name: &str,
+    config: &ImageConfiguration,
+    config_blob: &Blob,
+    layers: Vec<Descriptor>,
+) -> Result<(Descriptor, Blob)> {
+    let manifest = ImageManifestBuilder::default()
         .schema_version(2u32)
         .media_type(MediaType::ImageManifest)
-        .config(config)
-        .layers(vec![layer])
+        .config(descriptor(MediaType::ImageConfig, config_blob))
+        .layers(layers)
         .build()
-        .expect("all that a manifest must have")
+        .expect("all that a manifest must have");
+    let blob = json_blob(ingest, name, &manifest)?;
+    let mut entry = descriptor(MediaType::ImageManifest, &blob);
+    entry.set_platform(platform(config));
+    Ok((entry, blob))
 }
 
-fn descriptor(kind: MediaType, blob: &Blob) -> Descriptor {
+pub(crate) fn platform(config: &ImageConfiguration) -> Option<Platform> {
+    PlatformBuilder::default()
+        .architecture(config.architecture().clone())
+        .os(config.os().clone())
+        .build()
+        .ok()
+}
+
+pub(crate) fn descriptor(kind: MediaType, blob: &Blob) -> Descriptor {
     DescriptorBuilder::default()
         .media_type(kind)
         .digest(blob.digest.clone())
@@ -163,7 +201,11 @@ fn descriptor(kind: MediaType, blob: &Blob) -> Descriptor {
         .expect("all that a descriptor must have")
 }
 
-fn json_blob(ingest: &Ingest, name: &str, value: &impl serde::Serialize) -> Result<Blob> {
+pub(crate) fn json_blob(
+    ingest: &Ingest,
+    name: &str,
+    value: &impl serde::Serialize,
+) -> Result<Blob> {
     let bytes = to_json(value)?;
     ingest.blob(name, |to| to.write_all(&bytes).map_err(|e| crate::moving("writing a blob", e)))
 }

@@ -14,11 +14,12 @@ use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Root;
 use oci_spec::image::Digest;
 
-use crate::apply::{Summary, apply};
+use crate::apply::{Summary, apply_over};
 use crate::compression::{self, Compression};
 use crate::digest::Hashed;
 use crate::layout::sync_dir;
 use crate::space::{Limits, Space};
+use crate::stack::Stack;
 use crate::store::Store;
 use crate::{moving, space, trees};
 
@@ -28,7 +29,7 @@ const PADDING: u64 = 64 << 20;
 /// A locked directory. Dropped, it is removed.
 pub(crate) struct Ingest {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// A file that is written, synced and known by its digest, not in its place yet.
@@ -38,7 +39,7 @@ pub(crate) struct Blob {
     pub(crate) size: u64,
 }
 
-/// A layer that is unpacked and synced, not in its place yet.
+/// A layer that is unpacked, not in its place yet.
 pub(crate) struct Unpacked {
     pub(crate) path: PathBuf,
     pub(crate) diff_id: Digest,
@@ -60,7 +61,7 @@ impl Ingest {
             }
             let lock = File::open(&path).call(|| format!("open({path:?})"))?;
             lock.lock().call(|| format!("flock({path:?})"))?;
-            return Ok(Self { path, _lock: lock });
+            return Ok(Self { path, lock });
         }
     }
 
@@ -88,16 +89,22 @@ impl Ingest {
         Ok(Blob { path, digest, size })
     }
 
-    /// Unpacks a layer from a blob, packed or not.
-    pub(crate) fn unpack(&self, blob: &Path, limits: Limits) -> Result<Unpacked> {
-        let path = self.path.join("layer");
+    /// Unpacks a layer from a blob, packed or not, over those `below` it, the topmost first.
+    pub(crate) fn unpack(
+        &self,
+        blob: &Path,
+        below: &[PathBuf],
+        limits: Limits,
+    ) -> Result<Unpacked> {
+        let path = self.path.join(format!("layer-{}", below.len()));
         fs::create_dir(&path).call(|| format!("mkdir({path:?})"))?;
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&path, mode).call(|| format!("chmod({path:?})"))?;
         let file = File::open(blob).call(|| format!("open({blob:?})"))?;
         let (kind, peeked) = compression::detect(file)?;
         let mut plain = Hashed::new(kind.reader(peeked)?);
-        let summary = apply(&mut plain, &Root::open(&path)?, limits)?;
+        let stack = Stack::open(below)?;
+        let summary = apply_over(&mut plain, &Root::open(&path)?, stack, limits)?;
         // The digest is that of the whole, with what follows the last entry.
         let mut rest = io::Read::take(&mut plain, PADDING);
         let rest = io::copy(&mut rest, &mut io::sink());
@@ -105,10 +112,12 @@ impl Ingest {
             return Err(Error::new("too much follows the end of the archive"));
         }
         let (_, diff_id, _) = plain.finish();
-        let dir = File::open(&path).call(|| format!("open({path:?})"))?;
-        // After a power cut a layer is whole or not there.
-        nix::unistd::syncfs(&dir).call(|| "syncfs")?;
         Ok(Unpacked { path, diff_id, summary })
+    }
+
+    /// After a power cut a layer is whole or not there: to be called before one is put in its place.
+    pub(crate) fn sync(&self) -> Result<()> {
+        nix::unistd::syncfs(&self.lock).call(|| "syncfs")
     }
 
     /// Removes it with what is left in it, and says what went wrong.

@@ -13,7 +13,7 @@ use crate::ingest::{self, Ingest};
 use crate::store::Store;
 
 /// No manifest and no configuration is larger.
-const LARGEST: u64 = 8 << 20;
+pub(crate) const LARGEST: u64 = 8 << 20;
 
 impl Store {
     /// A small blob, checked and parsed.
@@ -84,8 +84,8 @@ impl Store {
         self.root.join("layers")
     }
 
-    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
-        self.layers().join(ingest::hex(diff_id))
+    pub(crate) fn layer(&self, chain_id: &Digest) -> PathBuf {
+        self.layers().join(ingest::hex(chain_id))
     }
 
     pub(crate) fn ingest(&self) -> PathBuf {
@@ -103,7 +103,7 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).call(|| format!("fsync({path:?})"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::new(format!("{path:?} is missing from the store")),
@@ -113,6 +113,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| Error::new(format!("{path:?}: {error}")))
 }

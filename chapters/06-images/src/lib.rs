@@ -5,7 +5,7 @@
 //! 1. [`entries`]: what an archive says, header by header
 //! 2. [`apply`](mod@apply): making it so, inside a root that nothing can leave
 //!    (its parts: `place`, the directory in which each entry is made, and `inode`)
-//! 3. [`whiteout`]: what a layer takes away
+//! 3. [`whiteout`]: what a layer takes away; [`stack`]: layers seen as one tree
 //! 4. [`store`]: images on disk, as the OCI says (`layout`: where, and under which lock;
 //!    `ingest`: where content waits until it is whole)
 //! 5. [`import`](mod@import): from an archive or a directory to an image
@@ -19,6 +19,7 @@ pub mod apply;
 pub mod archive;
 pub mod collect;
 pub mod compression;
+mod copy_up;
 pub mod digest;
 pub mod entries;
 mod entry;
@@ -26,12 +27,16 @@ pub mod import;
 mod ingest;
 mod inode;
 mod layout;
+mod load;
 pub mod name;
 mod place;
 mod records;
+pub mod registry;
 pub mod space;
 mod sparse;
+pub mod stack;
 pub mod store;
+mod tags;
 pub mod time;
 pub mod trees;
 pub mod user;
@@ -42,6 +47,7 @@ pub use entry::Entry;
 pub use import::{Imported, Recipe, Source};
 pub use space::Limits;
 pub use sparse::Piece;
+pub use stack::Stack;
 pub use store::{Image, Listed, Store};
 pub use user::{Identity, identity};
 

@@ -4,15 +4,16 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use ch01_clone::{Context, Error, Result};
+use ch01_clone::{Context, Result};
 use ch02_chroot::root;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fchmod, futimens, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fchmod, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 
 use crate::apply::Applier;
-use crate::{trees, whiteout};
+use crate::stack::{Found, in_the_way};
+use crate::{copy_up, trees, whiteout};
 
 /// A directory in which entries are made.
 pub(crate) struct Place {
@@ -57,30 +58,56 @@ impl Applier<'_> {
             Err(error) if matches!(error.errno, Some(Errno::ENOENT | Errno::ENOTDIR)) => {}
             done => return done,
         }
+        if !self.stack.is_high() {
+            self.enter(parent(path))?;
+            self.make_here(path, None)?;
+            let dir = open_directory(self.place(), path.file_name().unwrap_or_default());
+            return self.leave().and(dir);
+        }
+        // Not in this layer; a name in it may be a link of a layer below.
+        let (real, _) = self.stack.follow(path)?;
+        let mut made = PathBuf::new();
+        for part in &real {
+            made.push(part);
+            self.enter(parent(&made))?;
+            let below = self.stack.find(&made)?;
+            self.make_here(&made, below)?;
+        }
+        self.leave()?;
+        self.root.lookup(&real, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+    }
+
+    /// A directory in the one that was entered, if it is missing in this layer: as it is
+    /// in those below, or a new one.
+    fn make_here(&mut self, path: &Path, below: Option<Found>) -> Result<()> {
         let Some(name) = path.file_name() else { return Err(in_the_way(path)) };
-        self.enter(parent(path))?;
         let there = whiteout::look(self.place(), name)?;
-        match &there {
-            None => {}
-            Some(stat) if whiteout::is(stat) => trees::remove(self.place(), name)?,
-            // A file, or a link that leads nowhere, in this root at least.
+        let gone = match &there {
+            None => false,
+            Some(stat) if whiteout::is(stat) => true,
+            Some(stat) if whiteout::kind(stat) == SFlag::S_IFDIR => return Ok(()),
             Some(_) => return Err(in_the_way(path)),
+        };
+        if gone {
+            trees::remove(self.place(), name)?;
         }
         self.space.take_entry()?;
         mkdirat(self.place(), name, Mode::S_IRWXU).call(|| format!("mkdirat({path:?})"))?;
         let dir = open_directory(self.place(), name)?;
-        let mode = Mode::S_IRWXU | Mode::S_IRGRP | Mode::S_IXGRP | Mode::S_IROTH | Mode::S_IXOTH;
-        fchmod(&dir, mode).call(|| "fchmod(755)")?;
-        if there.is_some() {
+        if gone {
             whiteout::make_opaque(&dir, self.in_user_namespace)?;
         }
-        self.leave()?;
-        Ok(dir)
+        match below {
+            Some(below) if whiteout::kind(&below.stat) == SFlag::S_IFDIR => {
+                copy_up::attributes(&below, self.place(), name)
+            }
+            Some(_) => Err(in_the_way(path)),
+            None => {
+                let mode = Mode::from_bits_truncate(0o755);
+                fchmod(&dir, mode).call(|| "fchmod(755)")
+            }
+        }
     }
-}
-
-fn in_the_way(path: &Path) -> Error {
-    Error::os(format!("{path:?} is in the way"), Errno::ENOTDIR)
 }
 
 pub(crate) fn parent(path: &Path) -> &Path {

@@ -4,7 +4,7 @@
 //! ROOT/images/oci-layout             says that this is one
 //!            /index.json             which names there are, and which manifest each means
 //!            /blobs/sha256/HEX       manifests, configurations, packed layers
-//! ROOT/layers/HEX/                   a layer unpacked, by its diff id; shared by images
+//! ROOT/layers/HEX/                   a layer unpacked, by its chain id; shared by images
 //! ROOT/ingest/PID-N/                 what somebody is working on
 //! ROOT/images.lock                   held while any of this changes its place
 //! ```
@@ -12,6 +12,7 @@
 //! Whatever takes long happens under `ingest/`. In its place everything appears
 //! whole, by a rename, while the lock is held: content first, then the name for it.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,13 @@ use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageConfiguration};
 use oci_spec::image::{ImageIndex, ImageManifest, MediaType};
 
 use crate::ingest::{self, Ingest};
+use crate::registry::Platform;
+use crate::space::Limits;
+use crate::stack::chain_ids;
 use crate::{digest, name, time};
+
+/// The annotation of an image that was pulled: `REPOSITORY@DIGEST`, of an index or of a manifest.
+pub(crate) const SOURCE: &str = "org.dockster.source";
 
 /// The images below one root.
 #[derive(Debug, Clone)]
@@ -37,6 +44,8 @@ pub struct Image {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
+    /// The digest of its manifest, by which registries know it.
+    pub digest: String,
     /// What to run in it, and how.
     pub config: ImageConfiguration,
     /// The directories of its layers, the topmost first, as overlayfs wants them.
@@ -51,6 +60,10 @@ pub struct Listed {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
     /// When it was made, if it says so.
     pub created: Option<SystemTime>,
     /// What its blobs take on the disk, in bytes.
@@ -89,14 +102,23 @@ impl Store {
             list.push(Listed {
                 created: image.config.created().as_deref().and_then(time::from_text),
                 size: blobs + image.manifest.config().size() + descriptor.size(),
+                labels: labels(&image.config),
                 name: image.name,
                 id: image.id,
+                digest: image.digest,
             });
         }
         list.sort_by(|a, b| {
             (a.name.is_none(), &a.name, &a.id).cmp(&(b.name.is_none(), &b.name, &b.id))
         });
         Ok(list)
+    }
+
+    /// Whether an image of this name or id is here, and for this platform.
+    pub fn has(&self, wanted: &str, platform: Option<&Platform>) -> Result<bool> {
+        let _lock = self.lock_shared()?;
+        let image = self.find(wanted)?;
+        Ok(image.is_some_and(|image| platform.is_none_or(|it| it.fits(&image.config))))
     }
 
     /// The image that somebody means by a name, or by the beginning of an id, with
@@ -117,36 +139,60 @@ impl Store {
     ) -> Result<T> {
         loop {
             let lock = self.lock_shared()?;
-            let image = self.find(wanted)?.ok_or_else(|| match name::for_tagging(wanted) {
+            let image = self.find(wanted)?.ok_or_else(|| match name::parse(wanted) {
                 Ok(name) => Error::new(format!("Unable to find image '{name}' locally")),
                 Err(error) => error,
             })?;
-            let Some(missing) = image.layers.iter().position(|layer| !layer.exists()) else {
+            if image.layers.iter().all(|layer| layer.exists()) {
                 return then(&image);
-            };
+            }
             drop(lock);
-            self.unpack_missing(&image, image.layers.len() - 1 - missing)?;
+            self.unpack(&image)?;
         }
     }
 
-    fn unpack_missing(&self, image: &Image, number: usize) -> Result<()> {
-        let descriptor = image.manifest.layers().get(number);
-        let descriptor = descriptor.ok_or_else(|| Error::new("an image with too few layers"))?;
+    /// Unpacks those layers of an image that are not there yet, the lowest first.
+    pub fn unpack(&self, image: &Image) -> Result<()> {
         let ingest = Ingest::begin(self)?;
-        let layer = ingest.unpack(&self.blob(descriptor.digest())?, Default::default())?;
-        let wanted = digest::parse(&image.config.rootfs().diff_ids()[number])?;
-        if layer.diff_id != wanted {
-            let got = layer.diff_id;
-            return Err(Error::new(format!("the layer is {got}, and should be {wanted}"))
-                .hint("remove the image and get it again"));
+        let mut new = Vec::new();
+        // The topmost first, as everywhere.
+        let mut here: VecDeque<PathBuf> = VecDeque::new();
+        for (number, place) in image.layers.iter().rev().enumerate() {
+            if place.exists() {
+                here.push_front(place.clone());
+                continue;
+            }
+            let layer = self.unpack_one(&ingest, image, number, here.make_contiguous())?;
+            here.push_front(layer.clone());
+            new.push((layer, place));
         }
+        ingest.sync()?;
         let lock = self.lock_shared()?;
         // Not for an image that was removed meanwhile.
         if self.find(&image.id)?.is_some() {
-            ingest::place(&layer.path, &self.layer(&wanted))?;
+            new.iter().try_for_each(|(layer, place)| ingest::place(layer, place))?;
         }
         drop(lock);
         ingest.finish()
+    }
+
+    fn unpack_one(
+        &self,
+        ingest: &Ingest,
+        image: &Image,
+        number: usize,
+        below: &[PathBuf],
+    ) -> Result<PathBuf> {
+        let blob = self.blob(image.manifest.layers()[number].digest())?;
+        let layer = ingest.unpack(&blob, below, Limits::default())?;
+        let wanted = digest::parse(&image.config.rootfs().diff_ids()[number])?;
+        match layer.diff_id == wanted {
+            true => Ok(layer.path),
+            false => {
+                Err(Error::new(format!("the layer is {}, and should be {wanted}", layer.diff_id))
+                    .hint("remove the image and get it again"))
+            }
+        }
     }
 
     /// The image that `wanted` means, if there is one. The caller holds the lock.
@@ -157,6 +203,11 @@ impl Store {
             if let Some(descriptor) = named {
                 return self.load(descriptor).map(Some);
             }
+        }
+        if let Ok(reference) = name::parse(wanted)
+            && let Some(image) = self.pulled_as(&reference)?
+        {
+            return Ok(Some(image));
         }
         let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if digits.is_empty() || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
@@ -192,16 +243,20 @@ impl Store {
                 "an image whose configuration has other layers than its manifest",
             ));
         }
-        let layer = |id: &String| Ok(self.layer(&digest::parse(id)?));
-        let layers = diff_ids.iter().rev().map(layer).collect::<Result<_>>()?;
+        let layers = chain_ids(diff_ids)?.iter().rev().map(|id| self.layer(id)).collect();
         Ok(Image {
             name: name_of(descriptor).map(str::to_owned),
             id: manifest.config().digest().to_string(),
+            digest: descriptor.digest().to_string(),
             config,
             layers,
             manifest,
         })
     }
+}
+
+fn labels(config: &ImageConfiguration) -> HashMap<String, String> {
+    config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default()
 }
 
 /// The name that an entry of the index gives.

@@ -8,11 +8,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use ch01_clone::{Error, Result};
-use ch02_chroot::{Root, root};
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
-use crate::{moving, whiteout};
+use crate::moving;
+use crate::stack::Stack;
 
 /// Who a process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +32,11 @@ const LONGEST: u64 = 16 << 20;
 const LAST_ID: u32 = i32::MAX as u32;
 
 /// Looks up who `user` is; empty means root. A number that nobody has is taken as it is.
-pub fn identity(root: &Root, user: &str) -> Result<Identity> {
+pub fn identity(image: &Stack, user: &str) -> Result<Identity> {
     let (user, group) = user.split_once(':').unwrap_or((user, ""));
     let mut found: Option<(String, Identity)> = None;
     let wanted = if user.is_empty() { "0" } else { user };
-    each_line(root, "etc/passwd", |line| {
+    each_line(image, "etc/passwd", |line| {
         let fields: Vec<&str> = line.split(':').collect();
         if let [name, _, uid, gid, _, home, ..] = fields[..]
             && let (Ok(uid), Ok(gid)) = (uid.parse(), gid.parse())
@@ -61,7 +59,7 @@ pub fn identity(root: &Root, user: &str) -> Result<Identity> {
     if who.home.is_empty() {
         who.home = "/".to_owned();
     }
-    groups(root, &name, group, &mut who)?;
+    groups(image, &name, group, &mut who)?;
     match [who.uid, who.gid].iter().all(|&id| id <= LAST_ID) {
         true => Ok(who),
         false => Err(Error::new(format!("uids and gids must be in range 0-{LAST_ID}"))),
@@ -69,10 +67,10 @@ pub fn identity(root: &Root, user: &str) -> Result<Identity> {
 }
 
 /// The group that was asked for, or else all those that list the user.
-fn groups(root: &Root, name: &str, group: &str, who: &mut Identity) -> Result<()> {
+fn groups(image: &Stack, name: &str, group: &str, who: &mut Identity) -> Result<()> {
     let mut found = group.parse::<u32>().ok();
     let mut listed = Vec::new();
-    each_line(root, "etc/group", |line| {
+    each_line(image, "etc/group", |line| {
         let fields: Vec<&str> = line.split(':').collect();
         if let [this, _, gid, members, ..] = fields[..]
             && let Ok(gid) = gid.parse::<u32>()
@@ -100,19 +98,9 @@ fn missing(kind: &str, name: &str, file: &str) -> Error {
 
 /// Reads a file of the image line by line, if there is one. It may be anything: a
 /// link out of the tree (which cannot leave it), a FIFO, a device, a terabyte.
-fn each_line(root: &Root, path: &str, mut visit: impl FnMut(&str)) -> Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let place = match root.handle(path) {
-        Err(error) if matches!(error.errno, Some(Errno::ENOENT | Errno::ENOTDIR)) => return Ok(()),
-        place => place?,
-    };
-    if whiteout::kind(&root::stat(&place)?) != nix::sys::stat::SFlag::S_IFREG {
-        return Err(Error::new(format!(
-            "the image's {:?} is not a file",
-            Path::new("/").join(path)
-        )));
-    }
-    let file = std::fs::File::from(root::reopen(&place, flags)?);
+fn each_line(image: &Stack, path: &str, mut visit: impl FnMut(&str)) -> Result<()> {
+    let Some(file) = image.file(Path::new(path))? else { return Ok(()) };
+    let file = std::fs::File::from(file);
     let mut reader = BufReader::new(file.take(LONGEST));
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).map_err(|e| moving("reading /etc", e))? > 0 {

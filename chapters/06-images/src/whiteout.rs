@@ -14,7 +14,7 @@ use ch01_clone::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mknodat};
-use rustix::fs::{XattrFlags, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 
 use crate::apply::Applier;
 use crate::place::open_directory;
@@ -70,7 +70,7 @@ pub(crate) fn kind(stat: &FileStat) -> SFlag {
 /// Makes a directory opaque. In a user namespace overlayfs looks at `user.*`
 /// attributes (mount option `userxattr`): those of `trusted.*` take privileges.
 pub fn make_opaque(dir: impl AsFd, in_user_namespace: bool) -> Result<()> {
-    let name = if in_user_namespace { "user.overlay.opaque" } else { "trusted.overlay.opaque" };
+    let name = opaque(in_user_namespace);
     fsetxattr(dir, name, b"y", XattrFlags::empty())
         .map_err(std::io::Error::from)
         .call(|| format!("fsetxattr({name})"))
@@ -82,10 +82,29 @@ pub fn make_opaque(dir: impl AsFd, in_user_namespace: bool) -> Result<()> {
         })
 }
 
+/// Whether a directory is opaque.
+pub(crate) fn is_opaque(dir: impl AsFd, in_user_namespace: bool) -> Result<bool> {
+    let mut value = [0; 8];
+    match fgetxattr(dir, opaque(in_user_namespace), &mut value[..]) {
+        Ok(length) => Ok(&value[..length] == b"y"),
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(false),
+        Err(rustix::io::Errno::RANGE) => Ok(false),
+        Err(errno) => Err(std::io::Error::from(errno)).call(|| "fgetxattr(overlay.opaque)"),
+    }
+}
+
+fn opaque(in_user_namespace: bool) -> &'static str {
+    if in_user_namespace { "user.overlay.opaque" } else { "trusted.overlay.opaque" }
+}
+
 impl Applier<'_> {
     /// `name` of the layers below is gone. Of this layer it is not: a directory
     /// that is in it as well hides the old one by being opaque, all else by being there.
     pub(crate) fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<()> {
+        // What never was there cannot go, and its parents need not come for it.
+        if self.stack.is_high() && self.stack.follow(&parent.join(name))?.1.is_none() {
+            return Ok(());
+        }
         self.enter(parent)?;
         self.space.take_entry()?;
         match look(self.place(), name)? {

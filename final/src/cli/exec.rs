@@ -15,6 +15,7 @@ use crate::shim;
 
 /// Run one more program in a running container
 #[derive(Args, Debug)]
+#[command(override_usage = "dockster exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
 pub struct ExecArgs {
     /// In the background
     #[arg(short, long)]
@@ -34,18 +35,24 @@ pub struct ExecArgs {
     /// Who it runs as: `USER[:GROUP]`, names or numbers
     #[arg(short, long)]
     user: Option<String>,
-    /// The container's name or id
-    pub container: String,
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The container's name or id, and then the command and its arguments
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true,
+        value_names = ["CONTAINER", "COMMAND"])]
+    words: Vec<String>,
+}
+
+impl ExecArgs {
+    /// The container's name or id.
+    pub fn container(&self) -> &str {
+        &self.words[0]
+    }
 }
 
 /// Runs it, and ends with its status.
 pub fn exec(engine: &Engine, args: &ExecArgs) -> anyhow::Result<u8> {
     let options = ExecOptions {
-        container: args.container.clone(),
-        command: args.command.clone(),
+        container: args.container().to_owned(),
+        command: args.words[1..].to_vec(),
         interactive: args.interactive,
         terminal: args.tty,
         detached: args.detach,

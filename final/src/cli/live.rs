@@ -20,28 +20,26 @@ use crate::shim::time;
 
 /// Print the processes of a container
 #[derive(Args, Debug)]
+#[command(override_usage = "dockster top CONTAINER [ps OPTIONS]")]
 pub struct TopArgs {
-    /// Its name or id
-    container: String,
-    /// Options for ps(1) [default: -ef]
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    options: Vec<String>,
+    /// Its name or id, and then options for ps(1) [default: -ef]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CONTAINER")]
+    words: Vec<String>,
 }
 
 /// As ps(1) of the host has them.
 pub fn top(engine: &Engine, args: &TopArgs) -> anyhow::Result<u8> {
     engine.sweep()?;
-    let id = engine.find(&args.container)?;
-    let record = engine.known(&id, &args.container)?;
+    let (container, options) = args.words.split_first().context("no container")?;
+    let id = engine.find(container)?;
+    let record = engine.known(&id, container)?;
     if record.status != Status::Running {
         bail!("container {id} is not running");
     }
     let pids: BTreeSet<i32> = engine.processes(&record)?.into_iter().collect();
-    let options = match args.options.is_empty() {
-        true => vec!["-ef".to_owned()],
-        false => args.options.clone(),
-    };
-    let output = Command::new("ps").args(&options).output().context("ps")?;
+    let default = ["-ef".to_owned()];
+    let options = if options.is_empty() { &default } else { options };
+    let output = Command::new("ps").args(options).output().context("ps")?;
     if !output.status.success() {
         bail!("ps: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
@@ -217,7 +215,7 @@ fn binary(bytes: u64) -> String {
     scaled(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB"])
 }
 
-fn decimal(bytes: u64) -> String {
+pub fn decimal(bytes: u64) -> String {
     scaled(bytes, 1000.0, ["B", "kB", "MB", "GB", "TB"])
 }
 
@@ -401,17 +399,25 @@ pub struct PruneArgs {
 /// Removes them.
 pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
     let filters = Filters::parse(&args.filter)?;
-    if !args.force {
-        print("WARNING! This will remove all stopped containers.\n")?;
-        print("Are you sure you want to continue? [y/N] ")?;
-        stdout().flush()?;
-        let mut answer = String::new();
-        stdin().read_line(&mut answer)?;
-        if !matches!(answer.trim(), "y" | "Y") {
-            return Ok(0);
-        }
+    if !args.force && !confirmed("WARNING! This will remove all stopped containers.")? {
+        return Ok(0);
     }
     engine.sweep()?;
+    let (text, space) = pruned(engine, &filters)?;
+    print(&format!("{text}Total reclaimed space: {}\n", decimal(space)))
+}
+
+/// Whether somebody who was warned goes on.
+pub fn confirmed(warning: &str) -> anyhow::Result<bool> {
+    print(&format!("{warning}\nAre you sure you want to continue? [y/N] "))?;
+    stdout().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y"))
+}
+
+/// Removes them: what was removed, and how much that was.
+pub fn pruned(engine: &Engine, filters: &Filters) -> anyhow::Result<(String, u64)> {
     let (mut removed, mut space) = (Vec::new(), 0);
     for record in engine.list()? {
         let rests = matches!(record.status, Status::Stopped | Status::Created);
@@ -423,8 +429,9 @@ pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
             }
         }
     }
-    if !removed.is_empty() {
-        print(&format!("Deleted Containers:\n{}\n\n", removed.join("\n")))?;
-    }
-    print(&format!("Total reclaimed space: {}\n", decimal(space)))
+    let text = match removed.is_empty() {
+        true => String::new(),
+        false => format!("Deleted Containers:\n{}\n\n", removed.join("\n")),
+    };
+    Ok((text, space))
 }

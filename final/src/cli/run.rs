@@ -15,6 +15,7 @@ use ch03_cgroups::{Hierarchy, Limits, scope};
 use clap::{ArgAction, Args};
 
 use super::print;
+use super::pull::{ProvideArgs, provide};
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
 use crate::engine::record::{LogOptions, Policy};
@@ -25,6 +26,7 @@ use crate::shim::wire::{INPUT, OUTPUT};
 /// Create and run a new container from an image
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
+#[command(override_usage = "dockster run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub struct RunArgs {
     /// Run it in the background, and print its id
     #[arg(short, long)]
@@ -44,6 +46,7 @@ pub struct RunArgs {
 /// Create a new container from an image, and do not start it
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
+#[command(override_usage = "dockster create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub struct CreateArgs {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
@@ -106,17 +109,18 @@ pub struct CreateArgs {
     #[arg(long, value_name = "TMPFS")]
     tmpfs: Vec<String>,
     #[command(flatten)]
+    provide: ProvideArgs,
+    #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
     watch: WatchArgs,
     /// No box drawing: for pipes and screen readers
     #[arg(long, help_heading = "Watching")]
     plain: bool,
-    /// The image
-    image: String,
-    /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The image, and then the command and its arguments
+    // One list: what comes after the image belongs to the command, whatever it looks like.
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE")]
+    words: Vec<String>,
 }
 
 impl RunArgs {
@@ -144,9 +148,10 @@ impl CreateArgs {
     }
 
     fn options(&self) -> anyhow::Result<RunOptions> {
+        let (image, command) = self.words.split_first().context("no image")?;
         Ok(RunOptions {
-            image: self.image.clone(),
-            command: self.command.clone(),
+            image: image.clone(),
+            command: command.to_vec(),
             interactive: self.interactive,
             terminal: self.tty,
             remove: self.rm,
@@ -232,8 +237,8 @@ impl CreateArgs {
 pub fn create(engine: &Engine, args: &CreateArgs) -> anyhow::Result<u8> {
     let options = args.options()?;
     args.no_cidfile_yet()?;
-    engine.provide_hello(&options.image)?;
     Narration::from(args.watch.clone()).begin(None);
+    provide(engine, &options.image, &args.provide)?;
     let id = engine.create(&options, |_, _| {})?;
     args.write_id(&id)?;
     print(&format!("{id}\n"))
@@ -248,7 +253,7 @@ pub fn run(engine: &Engine, args: RunArgs) -> anyhow::Result<u8> {
         bail!("the input device is not a TTY");
     }
     create.no_cidfile_yet()?;
-    engine.provide_hello(&options.image)?;
+    provide(engine, &options.image, &create.provide)?;
     let narration = Narration::from(create.watch.clone());
     // Who can leave it to itself needs somebody who stays with it, and so does who
     // starts it again. Else we see to it ourselves, and can show each of its steps.

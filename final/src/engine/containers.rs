@@ -14,7 +14,9 @@ use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
 use super::teardown::Teardown;
 use super::{Engine, names, signals, spec};
 use crate::portrait::{self, About};
-use crate::shim::monitor::{Life, Local, Monitor};
+use crate::shim::life::Life;
+use crate::shim::local::Local;
+use crate::shim::monitor::Monitor;
 use crate::shim::{time, wire};
 
 /// What the user asked for: `dockster run` or `create`, parsed.

@@ -63,7 +63,7 @@ impl Engine {
         if let Some(user) = &options.user {
             // By the container's own files, as they are now.
             let root = Root::open(format!("/proc/{}/root", init.pid).as_ref())?;
-            let user = identity(&root, user)?;
+            let user = identity(&root.into(), user)?;
             process["user"] =
                 json!({ "uid": user.uid, "gid": user.gid, "additionalGids": user.groups });
             set(&mut env, format!("HOME={}", user.home));

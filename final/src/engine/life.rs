@@ -16,7 +16,8 @@ use super::record::{Claim, Policy, Record, Status};
 use super::teardown::Teardown;
 use super::{Engine, names};
 use crate::portrait::About;
-use crate::shim::monitor::{Life, Monitor};
+use crate::shim::life::Life;
+use crate::shim::monitor::Monitor;
 use crate::shim::wire::{self, Line};
 use crate::shim::{self, Handover, time};
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use ch01_clone::{Context, Error, IdMaps, Result};
 use ch02_chroot::mask::{MASKED, READ_ONLY};
-use ch02_chroot::{Mount, Root, devices};
+use ch02_chroot::{Mount, devices};
 use ch03_cgroups::{DeviceLimit, Limits};
 use ch05_lifecycle::mounts::describe;
-use ch06_images::{Identity, Image, identity};
+use ch06_images::{Image, Stack, identity};
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// The configuration of a new container.
 pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> Result<Spec> {
     let config = image.config.config().clone().unwrap_or_default();
-    let user = user(image, options.user.as_deref().or(config.user().as_deref()).unwrap_or(""))?;
+    let user = options.user.as_deref().or(config.user().as_deref()).unwrap_or("");
+    let user = identity(&Stack::open(&image.layers)?, user)?;
     let hostname = options.hostname.clone().filter(|name| !name.is_empty());
     let hostname = hostname.unwrap_or_else(|| id[..12].to_owned());
     let workdir = options.workdir.clone().or(config.working_dir().as_ref().map(PathBuf::from));
@@ -53,19 +54,6 @@ pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> R
         },
     });
     serde_json::from_value(spec).map_err(|error| Error::new(format!("config.json: {error}")))
-}
-
-/// Who it runs as, by the image's own /etc/passwd and /etc/group: those of the
-/// topmost layer that has them.
-fn user(image: &Image, user: &str) -> Result<Identity> {
-    for layer in &image.layers {
-        let root = Root::open(layer)?;
-        if root.handle("etc/passwd").is_ok() {
-            return identity(&root, user);
-        }
-    }
-    let top = image.layers.first().ok_or_else(|| Error::new("an image without layers"))?;
-    identity(&Root::open(top)?, user)
 }
 
 /// What runs: the image's entry point, and the user's words or the image's own.

@@ -8,10 +8,15 @@
 //! the container's directory, and can be asked for things over the socket in there.
 
 pub mod client;
+pub mod clients;
+pub mod life;
+pub mod local;
 pub mod log;
 pub mod monitor;
 pub mod read;
+mod streams;
 pub mod time;
+mod turn;
 pub mod wire;
 
 use std::convert::Infallible;
@@ -28,7 +33,9 @@ use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, sets
 use crate::engine::Engine;
 use crate::engine::record::{Claim, Record};
 use crate::sys;
-use monitor::{Client, Init, Life, Monitor};
+use clients::Client;
+use life::{Init, Life};
+use monitor::Monitor;
 
 /// What the shim is called: in `ps`, and where the program looks who it is.
 pub const NAME: &str = "dockster-shim";

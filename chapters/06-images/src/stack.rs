@@ -1,0 +1,215 @@
+//! Layers lying over each other, seen as one tree without mounting anything.
+//!
+//! A layer is not a tree of its own. `lib/new` may mean `usr/lib/new`, since `lib`
+//! is a link in a layer below; a directory that it does not mention has an owner
+//! and a mode there; a hard link may be to a file that came long ago. So a layer is
+//! unpacked in view of those below, and belongs to them: its name on the disk is its
+//! chain id, which says all of them.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use ch01_clone::{Context, Error, Result};
+use ch02_chroot::devices::in_user_namespace;
+use ch02_chroot::{Root, root};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag};
+use oci_spec::image::Digest;
+
+use crate::place::open_directory;
+use crate::{digest, whiteout};
+
+/// As many links as the kernel follows in one path.
+const LINKS: u32 = 40;
+
+/// Layers, the topmost first.
+#[derive(Debug)]
+pub struct Stack {
+    layers: Vec<Root>,
+    in_user_namespace: bool,
+}
+
+/// What lies at a path of the whole tree.
+#[derive(Debug)]
+pub struct Found {
+    /// The number of the layer that it is in; 0 is the topmost.
+    pub layer: usize,
+    /// The directory that it is in, of that layer.
+    pub dir: OwnedFd,
+    /// Its name there.
+    pub name: OsString,
+    /// What it is.
+    pub stat: FileStat,
+}
+
+impl Stack {
+    /// The layers in these directories, the topmost first.
+    pub fn open(layers: &[PathBuf]) -> Result<Self> {
+        let layers = layers.iter().map(|layer| Root::open(layer)).collect::<Result<_>>()?;
+        Ok(Self { layers, in_user_namespace: in_user_namespace() })
+    }
+
+    /// The same with one more on top.
+    pub(crate) fn under(mut self, top: &Root) -> Result<Self> {
+        let top = top.as_fd().try_clone_to_owned().call(|| "fcntl(F_DUPFD_CLOEXEC)")?;
+        self.layers.insert(0, Root::from(top));
+        Ok(self)
+    }
+
+    /// Whether there is any layer below the topmost.
+    pub(crate) fn is_high(&self) -> bool {
+        self.layers.len() > 1
+    }
+
+    /// The root of the layer right below the topmost.
+    pub(crate) fn root_below(&self) -> Result<Option<Found>> {
+        let Some(below) = self.layers.get(1) else { return Ok(None) };
+        let dir = below.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let stat = root::stat(&dir)?;
+        Ok(Some(Found { layer: 1, dir, name: ".".into(), stat }))
+    }
+
+    /// What lies at `path`, none of whose names is a link.
+    pub fn find(&self, path: &Path) -> Result<Option<Found>> {
+        for (layer, root) in self.layers.iter().enumerate() {
+            match self.look(root, path)? {
+                Look::Here(dir, name, stat) => return Ok(Some(Found { layer, dir, name, stat })),
+                Look::Nowhere => return Ok(None),
+                Look::Below => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// As overlayfs looks: a whiteout hides what is below it, and so does an opaque directory.
+    fn look(&self, root: &Root, path: &Path) -> Result<Look> {
+        let mut dir = root.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let mut hidden = false;
+        let mut parts = path.iter().peekable();
+        while let Some(part) = parts.next() {
+            hidden |= whiteout::is_opaque(&dir, self.in_user_namespace)?;
+            let Some(stat) = whiteout::look(&dir, part)? else { break };
+            if whiteout::is(&stat) {
+                return Ok(Look::Nowhere);
+            }
+            if parts.peek().is_none() {
+                return Ok(Look::Here(dir, part.to_owned(), stat));
+            }
+            if whiteout::kind(&stat) != SFlag::S_IFDIR {
+                return Ok(Look::Nowhere);
+            }
+            dir = open_directory(&dir, part)?;
+        }
+        Ok(if hidden { Look::Nowhere } else { Look::Below })
+    }
+
+    /// Where `path` leads when its links are followed, inside the tree, and what is there.
+    /// Names at its end that do not exist stay as they are.
+    ///
+    /// # Errors
+    /// A link that leads nowhere, or too many; a file in the place of a directory.
+    pub fn follow(&self, path: &Path) -> Result<(PathBuf, Option<Found>)> {
+        let mut todo: VecDeque<OsString> = names(path).collect();
+        let (mut real, mut found) = (PathBuf::new(), None);
+        let (mut links, mut of_link) = (0, 0usize);
+        while let Some(part) = todo.pop_front() {
+            let by_link = of_link > 0;
+            of_link = of_link.saturating_sub(1);
+            if part == ".." {
+                real.pop();
+                continue;
+            }
+            real.push(&part);
+            found = self.find(&real)?;
+            match &found {
+                None if by_link => return Err(in_the_way(path)),
+                None => {
+                    real.extend(todo);
+                    return Ok((real, None));
+                }
+                Some(at) if whiteout::kind(&at.stat) == SFlag::S_IFLNK => {
+                    links += 1;
+                    if links > LINKS {
+                        return Err(Error::os(format!("{path:?}"), Errno::ELOOP));
+                    }
+                    let target = readlinkat(&at.dir, &*at.name).call(|| "readlinkat")?;
+                    match target.as_encoded_bytes().first() {
+                        Some(b'/') => real.clear(),
+                        _ => drop(real.pop()),
+                    }
+                    let more: Vec<OsString> = names(Path::new(&target)).collect();
+                    of_link += more.len();
+                    more.into_iter().rev().for_each(|name| todo.push_front(name));
+                    found = None;
+                }
+                Some(at) if !todo.is_empty() && whiteout::kind(&at.stat) != SFlag::S_IFDIR => {
+                    return Err(in_the_way(&real));
+                }
+                Some(_) => {}
+            }
+        }
+        match found {
+            None if !real.as_os_str().is_empty() => Ok((real.clone(), self.find(&real)?)),
+            found => Ok((real, found)),
+        }
+    }
+
+    /// The file at `path`, open for reading; `None` if there is none.
+    pub fn file(&self, path: &Path) -> Result<Option<OwnedFd>> {
+        let found = match self.follow(path) {
+            Err(error) if matches!(error.errno, Some(Errno::ENOTDIR)) => return Ok(None),
+            followed => followed?.1,
+        };
+        let Some(found) = found else { return Ok(None) };
+        // Looked at before it is opened: to open a device may have effects of its own.
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let place = openat(&found.dir, &*found.name, flags, Mode::empty());
+        let place = place.call(|| format!("openat({path:?})"))?;
+        if whiteout::kind(&root::stat(&place)?) != SFlag::S_IFREG {
+            let path = Path::new("/").join(path);
+            return Err(Error::new(format!("the image's {path:?} is not a file")));
+        }
+        root::reopen(&place, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).map(Some)
+    }
+}
+
+impl From<Root> for Stack {
+    fn from(whole: Root) -> Self {
+        Self { layers: vec![whole], in_user_namespace: in_user_namespace() }
+    }
+}
+
+enum Look {
+    Here(OwnedFd, OsString, FileStat),
+    Nowhere,
+    Below,
+}
+
+fn names(path: &Path) -> impl Iterator<Item = OsString> {
+    let name = |part: Component<'_>| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsStr::new("..").to_owned()),
+        _ => None,
+    };
+    path.components().filter_map(name).collect::<Vec<_>>().into_iter()
+}
+
+pub(crate) fn in_the_way(path: &Path) -> Error {
+    Error::os(format!("{path:?} is in the way"), Errno::ENOTDIR)
+}
+
+/// What each layer is with all that are below it (image-spec, "layer ChainID"); the lowest first.
+pub fn chain_ids(diff_ids: &[String]) -> Result<Vec<Digest>> {
+    let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for id in diff_ids {
+        let id = digest::parse(id)?;
+        chain.push(match chain.last() {
+            None => id,
+            Some(below) => digest::of(format!("{below} {id}").as_bytes()),
+        });
+    }
+    Ok(chain)
+}

@@ -76,12 +76,18 @@ impl Made {
         wait_until(status, SECONDS, || self.status().is_ok_and(|now| now == status))
     }
 
-    fn end(self) -> Result<(), Failed> {
+    fn end(&self) -> Result<(), Failed> {
         self.runtime("delete --force ID").success()?;
         let left = fs::read_dir(self.root())?.count();
         assert_eq!(left, 0, "a directory is left");
-        drop(self.dir);
         self.before.unchanged(SECONDS)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // After a failure; else there is nothing any more.
+        let _ = self.runtime("delete --force ID").done();
     }
 }
 

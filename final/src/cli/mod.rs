@@ -13,7 +13,10 @@ mod inspect;
 mod list;
 mod live;
 mod logs;
+mod mounts;
 mod run;
+mod system;
+mod volumes;
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -101,6 +104,9 @@ enum Command {
     /// What is done to images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What is done to volumes
+    #[command(subcommand)]
+    Volume(volumes::VolumeCommand),
     /// Remove one or more images
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
@@ -149,6 +155,10 @@ impl ImageCommand {
 
 #[derive(Subcommand)]
 enum SystemCommand {
+    /// Print what is kept, and what it takes
+    Df(system::DfArgs),
+    /// Remove all that is not in use
+    Prune(system::PruneArgs),
     /// Start what shall always run: after the machine was started anew
     Start,
 }
@@ -243,6 +253,8 @@ pub fn main() -> ExitCode {
             Command::Events(args) => live::events(&engine, &args),
             Command::Diff(args) => live::diff(&engine, &args),
             Command::Container(ContainerCommand::Prune(args)) => live::prune(&engine, &args),
+            Command::System(SystemCommand::Df(args)) => system::df(&engine, &args),
+            Command::System(SystemCommand::Prune(args)) => system::prune(&engine, &args),
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }
@@ -251,6 +263,7 @@ pub fn main() -> ExitCode {
             Command::Tag(args) => images::tag(&engine, &args),
             Command::History(args) => image_inspect::history(&engine, &args),
             Command::Image(command) => command.run(&engine),
+            Command::Volume(command) => volumes::volume(&engine, &command),
             Command::Rmi(args) => images::rmi(&engine, &args),
             Command::Doctor(_) => unreachable!("answered above"),
         };

@@ -10,10 +10,12 @@ pub mod images;
 mod life;
 mod looks;
 mod names;
+pub mod points;
 pub mod record;
 pub mod signals;
 mod spec;
 mod teardown;
+pub mod volumes;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

@@ -280,25 +280,25 @@ fn in_words() -> Result<(), Failed> {
         "--mount",
         &bind,
         "--mount",
-        "src=v,dst=/v",
+        "src=vol,dst=/v",
         "--mount",
         "type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700",
     ];
     let script = "cat /b/file; echo x >/v/x; ! touch /b/no 2>/dev/null; df -m /t | grep -c ' 1 '; stat -c %a /t";
     let done = house.sh(options, script).success()?;
     assert_eq!(done.stdout, "here\n1\n700\n");
-    assert_eq!(volumes(&house)?, ["v"]);
+    assert_eq!(volumes(&house)?, ["vol"]);
     for (words, why) in [
         ("type=bind,source=/none/such,target=/x", "bind source path does not exist: /none/such"),
         ("type=bind,target=/x", "source is required"),
-        ("type=volume,source=v", "target is required"),
+        ("type=volume,source=vol", "target is required"),
         ("type=what,target=/x", "not known"),
         ("target=/x,colour=blue", "unexpected key 'colour'"),
         ("type=volume,source=a/b,target=/x", "invalid characters"),
     ] {
         one_sentence(&house.run(["--mount", words, "busybox", "true"]).code(125)?, why)?;
     }
-    let twice = ["-v", "v:/x", "-v", "w:/x", "busybox", "true"];
+    let twice = ["-v", "vol:/x", "-v", "w:/x", "busybox", "true"];
     one_sentence(&house.run(twice).code(125)?, "Duplicate mount point: /x")?;
     house.nothing_left()
 }
@@ -340,7 +340,7 @@ fn system() -> Result<(), Failed> {
         .dockster([
             "run",
             "-v",
-            "v:/v",
+            "vol:/v",
             "-v",
             "/w",
             "busybox",
@@ -358,7 +358,7 @@ fn system() -> Result<(), Failed> {
     assert_eq!(rows[3][..4], ["Local", "Volumes", "2", "2"]);
     let done = house.dockster(["system", "prune", "-f", "--volumes"]).success()?;
     done.says("Deleted Containers:")?.says("Deleted Volumes:")?.says("Total reclaimed space:")?;
-    assert_eq!(volumes(&house)?, ["v"]);
+    assert_eq!(volumes(&house)?, ["vol"]);
     house.dockster(["system", "prune", "-a", "-f"]).success()?.says("untagged: busybox:latest")?;
     house.nothing_left()
 }

@@ -216,6 +216,12 @@ fn remove_tree(path: &Path) -> Result<()> {
 
 /// Docker's rule for names.
 pub fn check(name: &str) -> Result<()> {
+    if name.len() == 1 {
+        return Err(Error::new(format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric \
+             characters"
+        )));
+    }
     names::check(name).map_err(|_| {
         Error::new(format!(
             "create {name}: \"{name}\" includes invalid characters for a local volume name, only \

@@ -13,7 +13,7 @@ use crate::ingest::{self, Ingest};
 use crate::store::Store;
 
 /// No manifest and no configuration is larger.
-const LARGEST: u64 = 8 << 20;
+pub(crate) const LARGEST: u64 = 8 << 20;
 
 impl Store {
     /// A small blob, checked and parsed.

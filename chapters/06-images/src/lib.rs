@@ -31,6 +31,7 @@ mod load;
 pub mod name;
 mod place;
 mod records;
+pub mod registry;
 pub mod space;
 mod sparse;
 pub mod stack;

@@ -101,6 +101,8 @@ pub fn pruned(engine: &Engine, all: bool, filters: &[String]) -> anyhow::Result<
         }
     }
     let space = before.saturating_sub(engine.store().size()?);
+    // Of pulls that did not come to their end.
+    let space = space + engine.store().forget_downloads()?;
     let text = if lines.is_empty() { lines } else { format!("Deleted Images:\n{lines}\n") };
     Ok((text, space))
 }

@@ -13,6 +13,7 @@ use ch03_cgroups::sizes::size;
 use ch03_cgroups::{Hierarchy, Limits, scope};
 use clap::{ArgAction, Args};
 
+use super::pull::{ProvideArgs, provide};
 use super::{mounts, print};
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
@@ -110,6 +111,8 @@ pub struct CreateArgs {
     /// Mount an empty tmpfs: `TARGET[:OPTIONS]`
     #[arg(long, value_name = "TMPFS")]
     tmpfs: Vec<String>,
+    #[command(flatten)]
+    provide: ProvideArgs,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -242,8 +245,8 @@ impl CreateArgs {
 pub fn create(engine: &Engine, args: &CreateArgs) -> anyhow::Result<u8> {
     let options = args.options()?;
     args.no_cidfile_yet()?;
-    engine.provide_hello(&options.image)?;
     Narration::from(args.watch.clone()).begin(None);
+    provide(engine, &options.image, &args.provide)?;
     let id = engine.create(&options, |_, _| {})?;
     args.write_id(&id)?;
     print(&format!("{id}\n"))
@@ -258,7 +261,7 @@ pub fn run(engine: &Engine, args: RunArgs) -> anyhow::Result<u8> {
         bail!("the input device is not a TTY");
     }
     create.no_cidfile_yet()?;
-    engine.provide_hello(&options.image)?;
+    provide(engine, &options.image, &create.provide)?;
     let narration = Narration::from(create.watch.clone());
     // Who can leave it to itself needs somebody who stays with it, and so does who
     // starts it again. Else we see to it ourselves, and can show each of its steps.

@@ -12,6 +12,7 @@ mod looks;
 mod names;
 pub mod points;
 pub mod record;
+pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
@@ -59,6 +60,8 @@ pub fn people_in(root: &Path, wanted: Option<&str>) -> impl Iterator<Item = i32>
 pub struct Engine {
     root: PathBuf,
     store: Store,
+    /// How registries are reached (`daemon.json`).
+    pub config_file: PathBuf,
 }
 
 impl Engine {
@@ -71,7 +74,7 @@ impl Engine {
         }
         let root = root.canonicalize().call(|| format!("realpath({root:?})"))?;
         let store = Store::open(&root)?;
-        Ok(Self { root, store })
+        Ok(Self { root, store, config_file: registry::default_config() })
     }
 
     /// The images.

@@ -14,6 +14,7 @@ use ch03_cgroups::sizes::size;
 use ch03_cgroups::{Hierarchy, Limits, scope};
 use clap::{ArgAction, Args};
 
+use super::health::HealthArgs;
 use super::print;
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
@@ -74,6 +75,8 @@ pub struct CreateArgs {
     /// max-size=SIZE, max-file=NUMBER
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
+    #[command(flatten)]
+    health: HealthArgs,
     /// Label it: NAME=VALUE
     #[arg(short, long, value_name = "LABEL")]
     label: Vec<String>,
@@ -166,6 +169,7 @@ impl CreateArgs {
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,
             log: self.log()?,
+            health: self.health.check()?,
             labels: self.label.clone(),
             volumes: self.volume.iter().map(|text| volume_mount(text)).collect::<Result<_, _>>()?,
             hostname: self.hostname.clone(),

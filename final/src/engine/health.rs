@@ -174,3 +174,32 @@ impl Health {
         self.status != before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_image(config: &str) -> Option<HealthCheck> {
+        HealthCheck::of_image(config.as_bytes()).expect("a configuration")
+    }
+
+    #[test]
+    fn the_image_asks_unless_the_user_says_otherwise() {
+        let text = r#"{"config":{"Healthcheck":
+            {"Test":["CMD","ask","it"],"Interval":5000000000,"Retries":2}}}"#;
+        let image = of_image(text);
+        let merged = HealthCheck::merge(None, image.clone()).expect("a check");
+        assert_eq!(merged.command(), Some(vec!["ask".to_owned(), "it".to_owned()]));
+        let user = HealthCheck { timeout: 7, retries: 9, ..HealthCheck::default() };
+        let merged = HealthCheck::merge(Some(user.clone()), image.clone()).expect("a check");
+        let both = (merged.timeout, merged.retries, merged.interval);
+        assert_eq!(both, (7, 9, 5_000_000_000));
+        assert_eq!(merged.test, ["CMD", "ask", "it"]);
+        let none = HealthCheck { test: vec!["NONE".to_owned()], ..HealthCheck::default() };
+        assert_eq!(HealthCheck::merge(Some(none), image), None);
+        assert_eq!(HealthCheck::merge(Some(user), None), None);
+        assert_eq!(of_image(r#"{"config":{"Env":[]}}"#), None);
+        assert_eq!(of_image(r#"{"config":null}"#), None);
+        assert_eq!(of_image("{}"), None);
+    }
+}

@@ -13,6 +13,10 @@ pub fn trials() -> Vec<Trial> {
         beside("zstd_archives_are_imported", &[Need::Program("zstd")], zstd_archives),
         beside("what_is_no_archive_is_refused", &[], what_is_no_archive_is_refused),
         beside("images_are_listed_in_columns", &[], images_are_listed_in_columns),
+        beside("images_have_names", &[], names),
+        beside("images_are_inspected", &[], inspected),
+        beside("images_are_filtered", &[], filtered),
+        beside("images_without_names_are_pruned", &[], pruned),
         beside("images_in_use_are_kept", &[], images_in_use_are_kept),
         beside("an_import_that_is_killed_leaves_nothing", &[], an_import_that_is_killed),
     ]
@@ -158,5 +162,106 @@ fn an_import_that_is_killed() -> Result<(), Failed> {
     house.nothing_left()?;
     house.dockster(["import"]).arg(house.join("tar")).arg("whole").success()?;
     house.run(["whole", "true"]).success()?;
+    house.nothing_left()
+}
+
+fn text(house: &House, words: &[&str]) -> Result<String, Failed> {
+    Ok(house.dockster(words.iter().copied()).success()?.stdout)
+}
+
+fn names() -> Result<(), Failed> {
+    let house = House::new()?;
+    text(&house, &["tag", "busybox", "team/app:1"])?;
+    let id = text(&house, &["images", "-q", "busybox"])?;
+    text(&house, &["image", "tag", id.trim(), "registry.example:5000/x"])?;
+    let shown = text(&house, &["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])?;
+    for name in ["busybox:latest", "team/app:1", "registry.example:5000/x:latest"] {
+        assert!(shown.contains(&format!("{name} {id}")), "{shown}");
+    }
+    house.run(["team/app:1", "true"]).success()?;
+    assert_eq!(text(&house, &["rmi", "team/app:1"])?, "Untagged: team/app:1\n");
+    house.run(["registry.example:5000/x", "true"]).success()?;
+    one_sentence(&house.dockster(["tag", "none", "x"]).code(1)?, "No such image: none:latest")?;
+    one_sentence(&house.dockster(["tag", "busybox", "X"]).code(1)?, "must be lowercase")?;
+    // A name goes from one image to the next.
+    house.dockster(["import", "-c", "CMD true"]).arg(house.join("tree")).arg("other").success()?;
+    text(&house, &["tag", "other", "busybox"])?;
+    house.run(["busybox"]).success()?;
+    house.nothing_left()
+}
+
+fn inspected() -> Result<(), Failed> {
+    let house = House::empty();
+    let tree = house.tree()?;
+    let import = house.dockster(["import", "-m", "by hand", "-c", "CMD [\"sh\"]", "-c", "ENV A=b"]);
+    let id = import.arg(&tree).arg("x:1").success()?.stdout;
+    text(&house, &["tag", "x:1", "y"])?;
+    let look = |format: &str| text(&house, &["image", "inspect", "-f", format, "x:1"]);
+    assert_eq!(look("{{.Id}}")?, id);
+    assert_eq!(
+        look("{{join .RepoTags \",\"}} {{.Os}} {{.Config.Cmd}}")?,
+        "x:1,y:latest linux [sh]\n"
+    );
+    assert_eq!(look("{{json .Config.Env}} {{.Comment}}")?, "[\"A=b\"] by hand\n");
+    assert_eq!(look("{{len .RootFS.Layers}} {{.RootFS.Type}}")?, "1 layers\n");
+    assert!(look("{{.RepoDigests}}")?.starts_with("[x@sha256:"));
+    let either = text(&house, &["inspect", "-f", "{{.Id}}", "y"])?;
+    assert_eq!(either, id);
+    let whole = text(&house, &["image", "inspect", "x:1", "y"])?;
+    assert_eq!(whole.matches("\"RepoTags\"").count(), 2, "{whole}");
+    let done = house.dockster(["image", "inspect", "none", "y"]).code(1)?;
+    done.complains("No such image: none:latest")?.says("RepoTags")?;
+    let history = text(&house, &["history", "x:1"])?;
+    let lines: Vec<_> = history.lines().collect();
+    assert!(lines[0].starts_with("IMAGE         CREATED"), "{history}");
+    assert!(lines[1].ends_with("by hand") && lines[1].contains("MB"), "{history}");
+    let ids = text(&house, &["history", "-q", "--no-trunc", "x:1"])?;
+    assert_eq!(ids, id);
+    house.nothing_left()
+}
+
+fn filtered() -> Result<(), Failed> {
+    let house = House::new()?;
+    for name in ["team/app:1", "team/app:2", "team/other"] {
+        text(&house, &["tag", "busybox", name])?;
+    }
+    let count = |words: &[&str]| {
+        text(&house, &[&["images", "-q"], words].concat()).map(|text| text.lines().count())
+    };
+    assert_eq!(count(&[])?, 4);
+    assert_eq!(count(&["team/app"])?, 2);
+    assert_eq!(count(&["team/app:2"])?, 1);
+    assert_eq!(count(&["-f", "reference=team/*"])?, 3);
+    assert_eq!(count(&["-f", "reference=*"])?, 1);
+    assert_eq!(count(&["-f", "dangling=true"])?, 0);
+    assert_eq!(count(&["-f", "label=none"])?, 0);
+    assert_eq!(count(&["-f", "before=busybox"])?, 0);
+    one_sentence(&house.dockster(["images", "-f", "x=y"]).code(125)?, "invalid filter 'x'")?;
+    let shown = text(&house, &["images", "--digests", "busybox"])?;
+    assert!(shown.contains("DIGEST") && shown.contains("sha256:"), "{shown}");
+    house.nothing_left()
+}
+
+fn pruned() -> Result<(), Failed> {
+    let house = House::new()?;
+    let import = |command: &str, name: &str| {
+        house.dockster(["import", "-c", command]).arg(house.join("tree")).arg(name).success()
+    };
+    // The same name twice: the first image goes without.
+    let first = import("CMD one", "x")?.stdout;
+    import("CMD two", "x")?;
+    let kept = house.dockster(["create", "busybox", "true"]).success()?.stdout;
+    let no = house.dockster(["image", "prune"]).input("n\n").success()?;
+    no.says("WARNING! This will remove all dangling images.")?;
+    let done = house.dockster(["image", "prune", "-f"]).success()?;
+    done.says(&format!("deleted: {first}"))?.says("Total reclaimed space: ")?;
+    assert_eq!(text(&house, &["images", "-q"])?.lines().count(), 2);
+    let done = house.dockster(["image", "prune", "-a", "-f"]).success()?;
+    done.says("untagged: x:latest")?;
+    assert_eq!(text(&house, &["images", "--format", "{{.Repository}}"])?, "busybox\n");
+    text(&house, &["rm", kept.trim()])?;
+    house.dockster(["image", "prune", "--all", "--force"]).success()?.says("untagged: busybox")?;
+    assert_eq!(fs::read_dir(house.root().join("layers"))?.count(), 0);
+    assert_eq!(fs::read_dir(house.root().join("images/blobs/sha256"))?.count(), 0);
     house.nothing_left()
 }

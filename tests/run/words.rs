@@ -89,7 +89,7 @@ fn programs_that_cannot_run() -> Result<(), Failed> {
 
 fn what_does_not_exist() -> Result<(), Failed> {
     let house = House::new()?;
-    let done = house.run(["nosuch", "true"]).code(125)?;
+    let done = house.run(["--pull", "never", "nosuch", "true"]).code(125)?;
     one_sentence(&done, "Unable to find image 'nosuch:latest' locally")?;
     let done = house.run(["busybox"]).code(125)?;
     one_sentence(&done, "No command specified")?;

@@ -13,7 +13,7 @@ use crate::ingest::{self, Ingest};
 use crate::store::{Image, Store};
 
 /// No manifest and no configuration is larger.
-const LARGEST: u64 = 8 << 20;
+pub(crate) const LARGEST: u64 = 8 << 20;
 
 impl Store {
     /// The configuration of an image as it is written, with what the OCI does not know, too.

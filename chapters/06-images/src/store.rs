@@ -12,7 +12,7 @@
 //! Whatever takes long happens under `ingest/`. In its place everything appears
 //! whole, by a rename, while the lock is held: content first, then the name for it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,13 @@ use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageConfiguration};
 use oci_spec::image::{ImageIndex, ImageManifest, MediaType};
 
 use crate::ingest::{self, Ingest};
+use crate::registry::Platform;
 use crate::space::Limits;
 use crate::stack::chain_ids;
 use crate::{digest, name, time};
+
+/// The annotation of an image that was pulled: `REPOSITORY@DIGEST`, of an index or of a manifest.
+pub(crate) const SOURCE: &str = "org.dockster.source";
 
 /// The images below one root.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub struct Image {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
+    /// The digest of its manifest, by which registries know it.
+    pub digest: String,
     /// What to run in it, and how.
     pub config: ImageConfiguration,
     /// The directories of its layers, the topmost first, as overlayfs wants them.
@@ -54,6 +60,10 @@ pub struct Listed {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
     /// When it was made, if it says so.
     pub created: Option<SystemTime>,
     /// What its blobs take on the disk, in bytes.
@@ -92,14 +102,23 @@ impl Store {
             list.push(Listed {
                 created: image.config.created().as_deref().and_then(time::from_text),
                 size: blobs + image.manifest.config().size() + descriptor.size(),
+                labels: labels(&image.config),
                 name: image.name,
                 id: image.id,
+                digest: image.digest,
             });
         }
         list.sort_by(|a, b| {
             (a.name.is_none(), &a.name, &a.id).cmp(&(b.name.is_none(), &b.name, &b.id))
         });
         Ok(list)
+    }
+
+    /// Whether an image of this name or id is here, and for this platform.
+    pub fn has(&self, wanted: &str, platform: Option<&Platform>) -> Result<bool> {
+        let _lock = self.lock_shared()?;
+        let image = self.find(wanted)?;
+        Ok(image.is_some_and(|image| platform.is_none_or(|it| it.fits(&image.config))))
     }
 
     /// The image that somebody means by a name, or by the beginning of an id, with
@@ -120,7 +139,7 @@ impl Store {
     ) -> Result<T> {
         loop {
             let lock = self.lock_shared()?;
-            let image = self.find(wanted)?.ok_or_else(|| match name::for_tagging(wanted) {
+            let image = self.find(wanted)?.ok_or_else(|| match name::parse(wanted) {
                 Ok(name) => Error::new(format!("Unable to find image '{name}' locally")),
                 Err(error) => error,
             })?;
@@ -185,6 +204,11 @@ impl Store {
                 return self.load(descriptor).map(Some);
             }
         }
+        if let Ok(reference) = name::parse(wanted)
+            && let Some(image) = self.pulled_as(&reference)?
+        {
+            return Ok(Some(image));
+        }
         let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if digits.is_empty() || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Ok(None);
@@ -223,11 +247,16 @@ impl Store {
         Ok(Image {
             name: name_of(descriptor).map(str::to_owned),
             id: manifest.config().digest().to_string(),
+            digest: descriptor.digest().to_string(),
             config,
             layers,
             manifest,
         })
     }
+}
+
+fn labels(config: &ImageConfiguration) -> HashMap<String, String> {
+    config.config().as_ref().and_then(|config| config.labels().clone()).unwrap_or_default()
 }
 
 /// The name that an entry of the index gives.

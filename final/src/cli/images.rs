@@ -1,4 +1,4 @@
-//! `dockster import`, `dockster images`, `dockster rmi`.
+//! `dockster import`, `dockster tag`, `dockster rmi`, `dockster image prune`.
 
 use std::fs::File;
 use std::io::{Read, stdin};
@@ -9,7 +9,8 @@ use ch06_images::{Imported, Recipe, Source};
 use clap::Args;
 use oci_spec::image::Config;
 
-use super::{ago, print, table};
+use super::live::{confirmed, decimal};
+use super::{image_list, print};
 use crate::engine::Engine;
 
 /// Make an image of a tar archive or a directory
@@ -27,14 +28,6 @@ pub struct ImportArgs {
     message: Option<String>,
 }
 
-/// List images
-#[derive(Args, Debug)]
-pub struct ImagesArgs {
-    /// Only ids
-    #[arg(short, long)]
-    quiet: bool,
-}
-
 /// Remove one or more images
 #[derive(Args, Debug)]
 pub struct RmiArgs {
@@ -44,6 +37,74 @@ pub struct RmiArgs {
     /// Names or ids
     #[arg(required = true)]
     images: Vec<String>,
+}
+
+/// Give an image one more name
+#[derive(Args, Debug)]
+pub struct TagArgs {
+    /// The image: a name or an id
+    source: String,
+    /// Its new name, with a tag or without
+    target: String,
+}
+
+/// Remove images that have no name, and that no container uses
+#[derive(Args, Debug)]
+pub struct PruneArgs {
+    /// Also those that have a name
+    #[arg(short, long)]
+    all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Only those with: label, until
+    #[arg(long, value_name = "NAME=VALUE")]
+    filter: Vec<String>,
+}
+
+/// Names it.
+pub fn tag(engine: &Engine, args: &TagArgs) -> anyhow::Result<u8> {
+    engine.store().tag_image(&args.source, &args.target)?;
+    Ok(0)
+}
+
+/// Removes them, and says what that has given.
+pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
+    let what = match args.all {
+        true => "all images without at least one container associated to them",
+        false => "all dangling images",
+    };
+    if !args.force && !confirmed(&format!("WARNING! This will remove {what}."))? {
+        return Ok(0);
+    }
+    engine.sweep()?;
+    let (text, space) = pruned(engine, args.all, &args.filter)?;
+    print(&format!("{text}Total reclaimed space: {}\n", decimal(space)))
+}
+
+/// Removes them: what was removed, and how much that was.
+pub fn pruned(engine: &Engine, all: bool, filters: &[String]) -> anyhow::Result<(String, u64)> {
+    let filters = image_list::Filters::parse(filters, &["label", "until", "dangling"])?;
+    let records = engine.list()?;
+    let before = engine.store().size()?;
+    let mut lines = String::new();
+    for image in engine.store().images()? {
+        let used = records.iter().any(|record| record.image_id == image.id);
+        if used || !(all || image.name.is_none()) || !filters.take(&image) {
+            continue;
+        }
+        // One that a container uses since a moment ago stays.
+        if let Ok(removed) = engine.remove_image(image.name.as_deref().unwrap_or(&image.id), false)
+        {
+            lines.extend(removed.untagged.iter().map(|name| format!("untagged: {name}\n")));
+            lines.extend(removed.deleted.iter().map(|id| format!("deleted: {id}\n")));
+        }
+    }
+    let space = before.saturating_sub(engine.store().size()?);
+    // Of pulls that did not come to their end.
+    let space = space + engine.store().forget_downloads()?;
+    let text = if lines.is_empty() { lines } else { format!("Deleted Images:\n{lines}\n") };
+    Ok((text, space))
 }
 
 /// Imports, and prints the new image's id.
@@ -116,47 +177,6 @@ fn words(text: &str) -> anyhow::Result<Vec<String>> {
             serde_json::from_str(text).with_context(|| format!("{text:?} is not a list of strings"))
         }
         false => Ok(["/bin/sh", "-c", text].map(str::to_owned).to_vec()),
-    }
-}
-
-/// Lists them as docker does.
-pub fn images(engine: &Engine, args: &ImagesArgs) -> anyhow::Result<u8> {
-    let all = engine.store().images()?;
-    if args.quiet {
-        return print(
-            &all.iter().map(|image| format!("{}\n", short(&image.id))).collect::<String>(),
-        );
-    }
-    let mut rows = vec![["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned)];
-    for image in all {
-        let name = image.name.as_deref().unwrap_or("<none>:<none>");
-        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
-        let created =
-            image.created.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let created = created.map_or_else(|| "N/A".to_owned(), |time| ago(time.as_secs()));
-        let id = short(&image.id).to_owned();
-        rows.push([repository.to_owned(), tag.to_owned(), id, created, size(image.size)]);
-    }
-    print(&table(&rows))
-}
-
-fn short(id: &str) -> &str {
-    id.strip_prefix("sha256:").unwrap_or(id).get(..12).unwrap_or(id)
-}
-
-/// Decimal, with three digits, as docker.
-fn size(bytes: u64) -> String {
-    let (mut number, mut unit) = (bytes as f64, "B");
-    for next in ["kB", "MB", "GB", "TB"] {
-        if number < 1000.0 {
-            break;
-        }
-        (number, unit) = (number / 1000.0, next);
-    }
-    let digits = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
-    match unit {
-        "B" => format!("{bytes}B"),
-        _ => format!("{number:.digits$}{unit}"),
     }
 }
 

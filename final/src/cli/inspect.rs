@@ -31,13 +31,26 @@ pub fn inspect(engine: &Engine, args: &InspectArgs) -> anyhow::Result<u8> {
     if let Some(kind) = args.kind.as_deref().filter(|kind| *kind != "container") {
         bail!("\"{kind}\" is not a valid value for --type: only container is");
     }
-    let format = match args.format.as_deref() {
+    many(&args.containers, args.format.as_deref(), |name| match engine.find(name) {
+        Ok(id) => of(engine, &id, name),
+        // As docker: of both that might be meant, the container first.
+        Err(error) => super::image_inspect::of(engine, name).map_err(|_| error.into()),
+    })
+}
+
+/// Prints what is known of each; of those that are not there a sentence each.
+pub fn many(
+    names: &[String],
+    format: Option<&str>,
+    of: impl Fn(&str) -> anyhow::Result<Value>,
+) -> anyhow::Result<u8> {
+    let template = match format {
         None | Some("json") => None,
         Some(template) => Some(Format::parse(template)?),
     };
     let (mut all, mut status) = (Vec::new(), 0);
-    for name in &args.containers {
-        match engine.find(name).map_err(anyhow::Error::from).and_then(|id| of(engine, &id, name)) {
+    for name in names {
+        match of(name) {
             Ok(value) => all.push(value),
             Err(error) => {
                 eprintln!("dockster: {error:#}");
@@ -45,10 +58,10 @@ pub fn inspect(engine: &Engine, args: &InspectArgs) -> anyhow::Result<u8> {
             }
         }
     }
-    match (&format, args.format.is_some()) {
-        (Some(format), _) => {
+    match (&template, format.is_some()) {
+        (Some(template), _) => {
             for value in &all {
-                print(&(format.apply(value)? + "\n"))?;
+                print(&(template.apply(value)? + "\n"))?;
             }
         }
         (None, true) => drop(print(&format!("{}\n", Value::Array(all)))?),

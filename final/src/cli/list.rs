@@ -57,7 +57,7 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
     match args.format.as_deref() {
         None | Some("table") => print(&standard(rows)),
         Some("json") => print(&rows.map(|row| format!("{row}\n")).collect::<String>()),
-        Some(template) => templated(rows, template),
+        Some(template) => templated(rows, template, &headings()),
     }
 }
 
@@ -69,7 +69,12 @@ fn standard(rows: impl Iterator<Item = Value>) -> String {
     table(&lines)
 }
 
-fn templated(rows: impl Iterator<Item = Value>, template: &str) -> anyhow::Result<u8> {
+/// A line a row, as a template says; after `table ` in columns under their headings.
+pub fn templated(
+    rows: impl Iterator<Item = Value>,
+    template: &str,
+    headings: &Value,
+) -> anyhow::Result<u8> {
     let (with_head, template) = match template.strip_prefix("table ") {
         Some(rest) => (true, rest),
         None => (false, template),
@@ -77,7 +82,7 @@ fn templated(rows: impl Iterator<Item = Value>, template: &str) -> anyhow::Resul
     let format = Format::parse(template)?;
     let mut lines = Vec::new();
     if with_head {
-        lines.push(format.apply(&headings())?);
+        lines.push(format.apply(headings)?);
     }
     for row in rows {
         lines.push(format.apply(&row)?);

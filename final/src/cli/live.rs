@@ -215,7 +215,7 @@ fn binary(bytes: u64) -> String {
     scaled(bytes, 1024.0, ["B", "KiB", "MiB", "GiB", "TiB"])
 }
 
-fn decimal(bytes: u64) -> String {
+pub fn decimal(bytes: u64) -> String {
     scaled(bytes, 1000.0, ["B", "kB", "MB", "GB", "TB"])
 }
 
@@ -400,17 +400,25 @@ pub struct PruneArgs {
 /// Removes them.
 pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
     let filters = Filters::parse(&args.filter)?;
-    if !args.force {
-        print("WARNING! This will remove all stopped containers.\n")?;
-        print("Are you sure you want to continue? [y/N] ")?;
-        stdout().flush()?;
-        let mut answer = String::new();
-        stdin().read_line(&mut answer)?;
-        if !matches!(answer.trim(), "y" | "Y") {
-            return Ok(0);
-        }
+    if !args.force && !confirmed("WARNING! This will remove all stopped containers.")? {
+        return Ok(0);
     }
     engine.sweep()?;
+    let (text, space) = pruned(engine, &filters)?;
+    print(&format!("{text}Total reclaimed space: {}\n", decimal(space)))
+}
+
+/// Whether somebody who was warned goes on.
+pub fn confirmed(warning: &str) -> anyhow::Result<bool> {
+    print(&format!("{warning}\nAre you sure you want to continue? [y/N] "))?;
+    stdout().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y"))
+}
+
+/// Removes them: what was removed, and how much that was.
+pub fn pruned(engine: &Engine, filters: &Filters) -> anyhow::Result<(String, u64)> {
     let (mut removed, mut space) = (Vec::new(), 0);
     for record in engine.list()? {
         let rests = matches!(record.status, Status::Stopped | Status::Created);
@@ -422,8 +430,9 @@ pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
             }
         }
     }
-    if !removed.is_empty() {
-        print(&format!("Deleted Containers:\n{}\n\n", removed.join("\n")))?;
-    }
-    print(&format!("Total reclaimed space: {}\n", decimal(space)))
+    let text = match removed.is_empty() {
+        true => String::new(),
+        false => format!("Deleted Containers:\n{}\n\n", removed.join("\n")),
+    };
+    Ok((text, space))
 }

@@ -7,11 +7,17 @@ mod doctor;
 mod exec;
 mod format;
 mod health;
+mod image_inspect;
+mod image_list;
 mod images;
 mod inspect;
 mod list;
 mod live;
+mod login;
 mod logs;
+mod progress;
+mod pull;
+mod push;
 mod run;
 
 use std::io::{Write, stdout};
@@ -33,6 +39,10 @@ struct Cli {
     /// ~/.local/share/dockster for an ordinary user]
     #[arg(long, env = "DOCKSTER_ROOT", value_name = "DIR", hide_env = true)]
     root: Option<PathBuf>,
+    /// How registries are reached [default: /etc/dockster/daemon.json, or
+    /// ~/.config/dockster/daemon.json for an ordinary user]
+    #[arg(long, env = "DOCKSTER_CONFIG_FILE", value_name = "FILE", hide_env = true)]
+    config_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -89,10 +99,25 @@ enum Command {
     /// What is done to all of it
     #[command(subcommand)]
     System(SystemCommand),
+    /// Download an image from a registry
+    Pull(pull::PullArgs),
+    /// Upload an image to a registry
+    Push(push::PushArgs),
+    /// Log in to a registry
+    Login(login::LoginArgs),
+    /// Log out from a registry
+    Logout(login::LogoutArgs),
     /// Make an image of a tar archive or a directory
     Import(images::ImportArgs),
     /// List images
-    Images(images::ImagesArgs),
+    Images(image_list::ImagesArgs),
+    /// Give an image one more name
+    Tag(images::TagArgs),
+    /// Print how an image was made
+    History(image_inspect::HistoryArgs),
+    /// What is done to images
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Remove one or more images
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
@@ -103,6 +128,40 @@ enum Command {
 enum ContainerCommand {
     /// Remove all containers that do not run
     Prune(live::PruneArgs),
+}
+
+#[derive(Subcommand)]
+enum ImageCommand {
+    /// List images
+    #[command(alias = "list")]
+    Ls(image_list::ImagesArgs),
+    /// Print all that is known of one or more images
+    Inspect(image_inspect::InspectArgs),
+    /// Print how an image was made
+    History(image_inspect::HistoryArgs),
+    /// Give an image one more name
+    Tag(images::TagArgs),
+    /// Make an image of a tar archive or a directory
+    Import(images::ImportArgs),
+    /// Remove one or more images
+    #[command(alias = "remove")]
+    Rm(images::RmiArgs),
+    /// Remove images that have no name, and that no container uses
+    Prune(images::PruneArgs),
+}
+
+impl ImageCommand {
+    fn run(self, engine: &Engine) -> anyhow::Result<u8> {
+        match self {
+            ImageCommand::Ls(args) => image_list::images(engine, &args),
+            ImageCommand::Inspect(args) => image_inspect::inspect(engine, &args),
+            ImageCommand::History(args) => image_inspect::history(engine, &args),
+            ImageCommand::Tag(args) => images::tag(engine, &args),
+            ImageCommand::Import(args) => images::import(engine, args),
+            ImageCommand::Rm(args) => images::rmi(engine, &args),
+            ImageCommand::Prune(args) => images::prune(engine, &args),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -154,6 +213,13 @@ pub fn main() -> ExitCode {
         if let Command::Doctor(args) = cli.command {
             return doctor::doctor(args, &root);
         }
+        let config_file = cli.config_file.unwrap_or_else(engine::registry::default_config);
+        // About the user's own files, which need no root.
+        match &cli.command {
+            Command::Login(args) => return plainly(login::login(args, &config_file)),
+            Command::Logout(args) => return plainly(login::logout(args)),
+            _ => {}
+        }
         if rootless::needed() {
             match &cli.command {
                 Command::Run(args) => args.create().before_entering()?,
@@ -166,7 +232,8 @@ pub fn main() -> ExitCode {
         if cli.command.starts_programs() {
             protect()?;
         }
-        let engine = Engine::open(&root)?;
+        let mut engine = Engine::open(&root)?;
+        engine.config_file = config_file;
         // What runs nothing says 1, as docker does; what is about images says 125 as ever.
         let own = matches!(
             cli.command,
@@ -204,19 +271,31 @@ pub fn main() -> ExitCode {
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }
+            Command::Pull(args) => pull::pull(&engine, &args),
+            Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
-            Command::Images(args) => images::images(&engine, &args),
+            Command::Images(args) => image_list::images(&engine, &args),
+            Command::Tag(args) => images::tag(&engine, &args),
+            Command::History(args) => image_inspect::history(&engine, &args),
+            Command::Image(command) => command.run(&engine),
             Command::Rmi(args) => images::rmi(&engine, &args),
-            Command::Doctor(_) => unreachable!("answered above"),
-        };
-        match done {
-            Err(error) if !own && status_of(&error) == 125 => {
-                complain(&error);
-                Ok(1)
+            Command::Doctor(_) | Command::Login(_) | Command::Logout(_) => {
+                unreachable!("answered above")
             }
-            done => done,
-        }
+        };
+        if own { done } else { plainly(done) }
     })
+}
+
+/// A failure that has no status of its own is 1.
+fn plainly(done: anyhow::Result<u8>) -> anyhow::Result<u8> {
+    match done {
+        Err(error) if status_of(&error) == 125 => {
+            complain(&error);
+            Ok(1)
+        }
+        done => done,
+    }
 }
 
 /// Docker's exit status for a failure.

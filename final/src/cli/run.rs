@@ -16,6 +16,7 @@ use clap::{ArgAction, Args};
 
 use super::health::HealthArgs;
 use super::print;
+use super::pull::{ProvideArgs, provide};
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
 use crate::engine::record::{LogOptions, Policy};
@@ -110,6 +111,8 @@ pub struct CreateArgs {
     /// Mount an empty tmpfs: `TARGET[:OPTIONS]`
     #[arg(long, value_name = "TMPFS")]
     tmpfs: Vec<String>,
+    #[command(flatten)]
+    provide: ProvideArgs,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -238,8 +241,8 @@ impl CreateArgs {
 pub fn create(engine: &Engine, args: &CreateArgs) -> anyhow::Result<u8> {
     let options = args.options()?;
     args.no_cidfile_yet()?;
-    engine.provide_hello(&options.image)?;
     Narration::from(args.watch.clone()).begin(None);
+    provide(engine, &options.image, &args.provide)?;
     let id = engine.create(&options, |_, _| {})?;
     args.write_id(&id)?;
     print(&format!("{id}\n"))
@@ -254,7 +257,7 @@ pub fn run(engine: &Engine, args: RunArgs) -> anyhow::Result<u8> {
         bail!("the input device is not a TTY");
     }
     create.no_cidfile_yet()?;
-    engine.provide_hello(&options.image)?;
+    provide(engine, &options.image, &create.provide)?;
     let narration = Narration::from(create.watch.clone());
     // Who can leave it to itself needs somebody who stays with it, and so does who
     // starts it again. Else we see to it ourselves, and can show each of its steps.

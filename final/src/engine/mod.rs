@@ -12,6 +12,7 @@ mod life;
 mod looks;
 mod names;
 pub mod record;
+pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
@@ -58,6 +59,8 @@ pub fn people_in(root: &Path, wanted: Option<&str>) -> impl Iterator<Item = i32>
 pub struct Engine {
     root: PathBuf,
     store: Store,
+    /// How registries are reached (`daemon.json`).
+    pub config_file: PathBuf,
 }
 
 impl Engine {
@@ -70,7 +73,7 @@ impl Engine {
         }
         let root = root.canonicalize().call(|| format!("realpath({root:?})"))?;
         let store = Store::open(&root)?;
-        Ok(Self { root, store })
+        Ok(Self { root, store, config_file: registry::default_config() })
     }
 
     /// The images.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::format::Format;
 use super::print;
 use crate::engine::Engine;
+use crate::engine::health::{Answer, Health};
 use crate::engine::record::{Policy, Record, Status};
 use crate::shim::{log, time};
 
@@ -124,7 +125,7 @@ fn lowers(record: &Record) -> String {
 
 fn state(record: &Record) -> Value {
     let pid = record.init.filter(|init| init.alive()).map_or(0, |init| init.pid);
-    json!({
+    let mut state = json!({
         "Status": super::list::state(record),
         "Running": record.lives(),
         "Paused": record.paused,
@@ -136,6 +137,26 @@ fn state(record: &Record) -> Value {
         "Error": record.error,
         "StartedAt": time::text(record.started),
         "FinishedAt": time::text(record.finished),
+    });
+    if let Some(health) = &record.health {
+        state["Health"] = self::health(health);
+    }
+    state
+}
+
+fn health(health: &Health) -> Value {
+    let answer = |answer: &Answer| {
+        json!({
+            "Start": time::text(answer.start),
+            "End": time::text(answer.end),
+            "ExitCode": answer.exit_code,
+            "Output": answer.output,
+        })
+    };
+    json!({
+        "Status": health.status.name(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.log.iter().map(answer).collect::<Vec<_>>(),
     })
 }
 
@@ -228,5 +249,6 @@ fn config(record: &Record, spec: &Value) -> Value {
         "Labels": plan.labels,
         "StopSignal": signal,
         "StopTimeout": plan.stop_timeout,
+        "Healthcheck": plan.health,
     })
 }

@@ -332,7 +332,8 @@ fn told(
     }
     let fits = |name: &str, value: &str| match name {
         "container" => event.name == value || event.id.starts_with(value),
-        "event" => event.action == value,
+        // `health_status: healthy` is a `health_status`.
+        "event" => event.action == value || event.action.split(':').next() == Some(value),
         "image" => event.image == value || event.image.strip_suffix(":latest") == Some(value),
         "type" => value == "container",
         _ => match value.split_once('=') {

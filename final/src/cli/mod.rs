@@ -6,6 +6,7 @@ mod cp;
 mod doctor;
 mod exec;
 mod format;
+mod health;
 mod image_inspect;
 mod image_list;
 mod images;
@@ -35,7 +36,7 @@ use crate::rootless;
 
 /// A container runtime to learn from
 #[derive(Parser)]
-#[command(name = "dockster", version, term_width = 78)]
+#[command(name = "dockster", version, term_width = 78, args_override_self = true)]
 struct Cli {
     /// Where images and containers are kept [default: /var/lib/dockster, or
     /// ~/.local/share/dockster for an ordinary user]

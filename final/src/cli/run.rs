@@ -13,6 +13,7 @@ use ch03_cgroups::sizes::size;
 use ch03_cgroups::{Hierarchy, Limits, scope};
 use clap::{ArgAction, Args};
 
+use super::health::HealthArgs;
 use super::pull::{ProvideArgs, provide};
 use super::{mounts, print};
 use crate::engine::Engine;
@@ -75,6 +76,8 @@ pub struct CreateArgs {
     /// max-size=SIZE, max-file=NUMBER
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
+    #[command(flatten)]
+    health: HealthArgs,
     /// Label it: NAME=VALUE
     #[arg(short, long, value_name = "LABEL")]
     label: Vec<String>,
@@ -172,6 +175,7 @@ impl CreateArgs {
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,
             log: self.log()?,
+            health: self.health.check()?,
             labels: self.label.clone(),
             mounts: self.mounts()?,
             hostname: self.hostname.clone(),

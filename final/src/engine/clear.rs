@@ -142,7 +142,8 @@ impl Engine {
             record.error = "monitor lost".to_owned();
             record.finished = time::now();
         }
-        (record.status, record.paused) = (Status::Stopped, false);
+        record.status = Status::Stopped;
+        record.ends();
         (record.monitor, record.init) = (None, None);
         let _ = std::fs::remove_file(claim.dir().join(wire::FILE));
         down.also(record.save(claim.dir()));

@@ -10,6 +10,7 @@ use ch06_images::Image;
 use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
 
+use super::health::{Health, HealthCheck};
 use super::points::Wanted;
 use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
 use super::teardown::Teardown;
@@ -63,6 +64,8 @@ pub struct RunOptions {
     pub stop_timeout: Option<i64>,
     /// How its output is kept.
     pub log: LogOptions,
+    /// How it is asked whether it is well, as far as the user says; `NONE`: not at all.
+    pub health: Option<HealthCheck>,
     /// Labels, as `NAME=value`.
     pub labels: Vec<String>,
 }
@@ -156,12 +159,13 @@ impl Engine {
             command,
             created: time::now(),
             status: Status::Creating,
-            plan: plan(options, image)?,
+            plan: Plan { health: self.health_check(options, image)?, ..plan(options, image)? },
             started: 0,
             finished: 0,
             restarts: 0,
             stopped_by_user: false,
             paused: false,
+            health: None,
             error: String::new(),
             auto_remove: options.remove,
             monitor: Incarnation::of(std::process::id() as i32),
@@ -170,6 +174,12 @@ impl Engine {
             exit_code: None,
             oom_killed: false,
         })
+    }
+
+    /// What the user says of it, and else the image.
+    fn health_check(&self, options: &RunOptions, image: &Image) -> Result<Option<HealthCheck>> {
+        let of_image = HealthCheck::of_image(&self.store.config_text(image)?)?;
+        Ok(HealthCheck::merge(options.health.clone(), of_image))
     }
 
     /// A cgroup for it. Without limits, and where we may make none, it does without.
@@ -256,6 +266,7 @@ impl Engine {
             record.started = time::now();
             (record.exit_code, record.oom_killed, record.paused) = (None, false, false);
             record.error = String::new();
+            record.health = record.plan.health.as_ref().map(|_| Health::default());
             record.save(claim.dir())
         })?;
         Life::of(started)
@@ -284,7 +295,7 @@ impl Engine {
         let error = record.error.clone();
         if stays {
             record.status = Status::Stopped;
-            record.paused = false;
+            record.ends();
             record.save(claim.dir())?;
         } else {
             self.forget(&record, claim)?;
@@ -338,6 +349,7 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         stop_signal: stop.map_or(Ok(nix::libc::SIGTERM), |name| signals::number(&name))?,
         stop_timeout: options.stop_timeout,
         log: options.log,
+        health: None,
         labels,
         entrypoint: entrypoint.unwrap_or_default(),
         binds: options.binds.clone(),

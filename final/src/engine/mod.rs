@@ -6,6 +6,7 @@ pub mod containers;
 pub mod copy;
 pub mod events;
 pub mod exec;
+pub mod health;
 pub mod images;
 mod life;
 mod looks;

@@ -17,6 +17,8 @@ use ch01_clone::{Context, Error, Result};
 use ch05_lifecycle::Incarnation;
 use serde::{Deserialize, Serialize};
 
+use super::health::{Health, HealthCheck, HealthStatus};
+
 /// Its file in the container's directory.
 const FILE: &str = "state.json";
 
@@ -56,6 +58,9 @@ pub struct Record {
     /// Whether its processes stand still.
     #[serde(default)]
     pub paused: bool,
+    /// How it is, if it is asked for that.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// What went wrong, if something did.
     #[serde(default)]
     pub error: String,
@@ -94,6 +99,9 @@ pub struct Plan {
     pub stop_timeout: Option<i64>,
     /// How its output is kept.
     pub log: LogOptions,
+    /// How it is asked whether it is well.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// What its image is to be entered by, as far as the command goes.
@@ -219,6 +227,14 @@ impl Record {
     /// Whether somebody is responsible for it.
     pub fn lives(&self) -> bool {
         matches!(self.status, Status::Running | Status::Restarting)
+    }
+
+    /// Its program has ended, and is not asked any more: docker calls that unhealthy.
+    pub fn ends(&mut self) {
+        self.paused = false;
+        if let Some(health) = &mut self.health {
+            health.status = HealthStatus::Unhealthy;
+        }
     }
 
     /// Reads the record in a container's directory; `None` if there is none (yet).

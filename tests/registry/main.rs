@@ -3,6 +3,8 @@
 //!
 //! Every test has a root of its own (`tools::House`, that of `tests/run`).
 
+mod faults;
+mod hostile;
 mod images;
 mod logins;
 mod real;
@@ -13,7 +15,7 @@ mod tools;
 
 fn main() {
     // It is the same on every kernel.
-    let all = [real::trials(), logins::trials()];
+    let all = [real::trials(), logins::trials(), faults::trials()];
     let all = all.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

@@ -87,9 +87,11 @@ impl Container<'_> {
             _ => return Err(Error::new("cannot start an already running container")),
         }
         let path = self.place.door();
+        // ANCHOR: knock
         let gate = door::knock(&path)?;
         // From here on it counts as started, and nobody else can knock.
         fs::remove_file(&path).call(|| format!("unlink({path:?})"))?;
+        // ANCHOR_END: knock
         step!(
             "start",
             "The program waits at the second gate, inside, with everything done but \
@@ -256,10 +258,12 @@ fn answered(gate: &Gate) -> Result<()> {
     let mut exec = false;
     loop {
         match gate.receive()? {
+            // ANCHOR: answered
             Some(Message::Exec) => exec = true,
             Some(Message::Failed(error)) => return Err(error),
             None if exec => return Ok(()),
             None => return Err(Error::new("the container's process died before execve")),
+            // ANCHOR_END: answered
             Some(_) => return Err(Error::new("the container's process answered out of turn")),
         }
     }

@@ -61,12 +61,14 @@ impl Incarnation {
 
     /// From here on a pid that is used again by somebody else cannot fool us.
     fn pidfd(self) -> std::io::Result<OwnedFd> {
+        // ANCHOR: pidfd
         let pid = Pid::from_raw(self.pid).ok_or(Errno::ESRCH)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         match self.alive() {
             true => Ok(pidfd),
             false => Err(Errno::ESRCH.into()),
         }
+        // ANCHOR_END: pidfd
     }
 
     /// Whether it still runs.

@@ -54,9 +54,11 @@ impl Runtime {
     ) -> Result<Container<'_>> {
         let bundle = Bundle::load(bundle)?;
         let stdio = stdio(bundle.spec.process().as_ref(), options)?;
+        // ANCHOR: create
         let (container, started) = self.make(id, &bundle, stdio, options, true)?;
         started.child.leave();
         Ok(container)
+        // ANCHOR_END: create
     }
 
     /// Makes a container and lets its program go at once; it is our child.
@@ -168,10 +170,12 @@ impl Birth<'_> {
             door: self.waits.then(|| self.door(place)).transpose()?,
             preserve_fds: self.options.preserve_fds,
         };
+        // ANCHOR: launch
         let started = launch(what, container.runtime.credentials, |pid| {
             note.init = Incarnation::of(pid.as_raw());
             place.save(note)
         })?;
+        // ANCHOR_END: launch
         self.options.hand_over(&started)?;
         Ok(started)
     }

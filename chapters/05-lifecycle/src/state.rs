@@ -137,12 +137,14 @@ impl Place {
             .create(root)
             .call(|| format!("mkdir({root:?})"))?;
         let dir = root.join(id);
+        // ANCHOR: make
         match dirs.create(&dir) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::new("container with given ID already exists"))
             }
             made => made.map(|()| Self(dir.clone())).call(|| format!("mkdir({dir:?})")),
         }
+        // ANCHOR_END: make
     }
 
     /// The directory of a container that exists.
@@ -175,10 +177,12 @@ impl Place {
 
     /// Writes a file whole: whoever reads sees the old one or the new one, never a part.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        // ANCHOR: write
         let (path, new) = (self.0.join(name), self.0.join(format!("{name}.new")));
         let write = || File::create(&new)?.write_all(bytes);
         write().call(|| format!("write({new:?})"))?;
         fs::rename(&new, &path).call(|| format!("rename({new:?}, {path:?})"))
+        // ANCHOR_END: write
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
@@ -229,6 +233,7 @@ impl Place {
     /// Where it stands, by what is written down and by what is there.
     pub(crate) fn status(&self, note: Option<&Note>) -> Status {
         let Some(note) = note else { return Status::Creating };
+        // ANCHOR: status
         let Some(init) = note.init else { return Status::Creating };
         if !init.alive() {
             return Status::Stopped;
@@ -236,6 +241,7 @@ impl Place {
         if self.door().exists() {
             return Status::Created;
         }
+        // ANCHOR_END: status
         let cgroup = Cgroup::from_paths(note.cgroup.clone());
         match cgroup.and_then(|cgroup| cgroup.frozen()) {
             Ok(true) => Status::Paused,

@@ -283,7 +283,8 @@ fn lies() -> Result<(), Failed> {
 /// A layer that tries to leave by what a layer below it has laid.
 fn hostile() -> Result<(), Failed> {
     let up = "../../../../../../../../../../../../../..";
-    let cases: [(&str, fn(Archive) -> Archive); 9] = [
+    type Tries = fn(Archive) -> Archive;
+    let cases: [(&str, Tries); 9] = [
         ("a file", |a| a.file("out/new", "x")),
         ("a directory", |a| a.dir("out/new")),
         ("a whiteout", |a| a.file("out/.wh.marker", "")),

@@ -109,7 +109,7 @@ fn options_that_make_no_sense() -> Result<(), Failed> {
     let cases: [(&[&str], &str); 8] = [
         (&["-w", "relative"], "needs to be an absolute path"),
         (&["-v", "/a:/b:/c:/d"], "a volume is SOURCE:TARGET"),
-        (&["-v", "relative:/b"], "absolute path"),
+        (&["-v", "rel/ative:/b"], "starts with / or ."),
         (&["-v", "/tmp:relative"], "a volume is SOURCE:TARGET"),
         (&["--tmpfs", "relative"], "TARGET absolute"),
         (&["--tmpfs", "/x:nosuch=1"], "nosuch"),

@@ -196,17 +196,26 @@ fn host_config(record: &Record, spec: &Value) -> Value {
 }
 
 fn mounts(record: &Record) -> Value {
-    let binds = record.plan.binds.iter().filter_map(|bind| {
-        let mut parts = bind.splitn(3, ':');
-        let (source, target) = (parts.next()?, parts.next()?);
-        let mode = parts.next().unwrap_or("");
-        let writable = !mode.split(',').any(|word| word == "ro");
-        Some(json!({
-            "Type": "bind", "Source": source, "Destination": target, "Mode": mode,
-            "RW": writable, "Propagation": "rprivate",
-        }))
+    let shown = record.plan.mounts.iter().filter(|point| point.kind != "tmpfs");
+    let shown = shown.map(|point| {
+        let mut value = json!({
+            "Type": point.kind, "Source": point.source, "Destination": point.destination,
+            "Mode": point.mode, "RW": point.writable, "Propagation": "rprivate",
+        });
+        if let Some(name) = &point.name {
+            (value["Name"], value["Driver"]) = (json!(name), json!("local"));
+            value["Propagation"] = json!("");
+        }
+        value
     });
-    Value::Array(binds.collect())
+    shown.collect()
+}
+
+fn nameless(record: &Record) -> Value {
+    let points = record.plan.mounts.iter().filter(|point| point.anonymous);
+    let all: serde_json::Map<_, _> =
+        points.map(|point| (point.destination.display().to_string(), json!({}))).collect();
+    if all.is_empty() { Value::Null } else { Value::Object(all) }
 }
 
 fn config(record: &Record, spec: &Value) -> Value {
@@ -234,7 +243,7 @@ fn config(record: &Record, spec: &Value) -> Value {
         "Env": process["env"],
         "Cmd": words,
         "Image": record.image,
-        "Volumes": null,
+        "Volumes": nameless(record),
         "WorkingDir": process["cwd"],
         "Entrypoint": entrypoint,
         "Labels": plan.labels,

@@ -109,6 +109,10 @@ fn row(record: &Record, whole: bool) -> Value {
         command = command.chars().take(19).chain(['…']).collect();
     }
     let labels = record.plan.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    let mounts = record.plan.mounts.iter();
+    let volumes = mounts.clone().filter_map(|point| point.name.clone());
+    let binds = mounts.filter(|point| point.kind == "bind");
+    let binds = binds.map(|point| point.source.display().to_string());
     json!({
         "ID": if whole { &record.id } else { &record.id[..12] },
         "Image": record.image,
@@ -122,8 +126,8 @@ fn row(record: &Record, whole: bool) -> Value {
         "Ports": "",
         "Networks": "",
         "Size": "0B",
-        "LocalVolumes": "0",
-        "Mounts": record.plan.binds.join(","),
+        "LocalVolumes": volumes.clone().count().to_string(),
+        "Mounts": volumes.chain(binds).collect::<Vec<_>>().join(","),
         "Labels": labels.collect::<Vec<_>>().join(","),
     })
 }

@@ -424,7 +424,7 @@ pub fn pruned(engine: &Engine, filters: &Filters) -> anyhow::Result<(String, u64
         let rests = matches!(record.status, Status::Stopped | Status::Created);
         if rests && filters.take(&record) {
             let size = engine.written(&record);
-            if engine.remove(&record.id, false).is_ok() {
+            if engine.remove(&record.id, false, false).is_ok() {
                 removed.push(record.id);
                 space += size;
             }

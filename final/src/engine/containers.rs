@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
-use ch02_chroot::{Mount, Tree};
+use ch02_chroot::Tree;
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
 use ch05_lifecycle::{Incarnation, Launch, State, Stdio, launch, pty};
 use ch06_images::Image;
@@ -11,6 +11,7 @@ use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
 
 use super::health::{Health, HealthCheck};
+use super::points::Wanted;
 use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
 use super::teardown::Teardown;
 use super::{Engine, names, signals, spec};
@@ -45,16 +46,14 @@ pub struct RunOptions {
     pub workdir: Option<PathBuf>,
     /// Who it runs as, if not who the image says.
     pub user: Option<String>,
-    /// Parts of the host's tree that it sees.
-    pub volumes: Vec<Mount>,
-    /// The same as they were written.
+    /// What is mounted in it besides its root.
+    pub mounts: Vec<Wanted>,
+    /// Parts of the host's tree and volumes, as they were written.
     pub binds: Vec<String>,
     /// Its hostname, if not the beginning of its id.
     pub hostname: Option<String>,
     /// Whether its root can only be read.
     pub read_only: bool,
-    /// Empty file systems that it gets.
-    pub tmpfs: Vec<Mount>,
     /// Its share of the machine.
     pub limits: Limits,
     /// When it is started again.
@@ -113,8 +112,13 @@ impl Engine {
     /// Makes a container on paper: from here on it has a directory, a record and a name.
     pub(super) fn make(&self, options: &RunOptions, image: &Image, id: &str) -> Result<Made> {
         let args = spec::command(options, image)?;
-        let spec = spec::spec(options, image, id, &args)?;
+        let uses = self.uses(options, image)?;
+        let mounts: Vec<_> = uses.iter().map(|used| &used.mount).collect();
+        let spec = spec::spec(options, image, id, &args, &mounts)?;
         let mut record = self.record(options, image, id, args)?;
+        record.plan.mounts = uses.iter().map(|used| used.point.clone()).collect();
+        // From the record on nobody removes a volume that it uses.
+        let volumes = record.has_volumes().then(|| self.lock_volumes()).transpose()?;
         let cgroup = self.cgroup_for(id, &options.limits)?;
         record.cgroup = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
         let claim = loop {
@@ -125,6 +129,14 @@ impl Engine {
                 None => return Err(self.conflict(&record.name)),
             }
         };
+        let provided = volumes.as_ref().map_or(Ok(()), |_| self.provide_volumes(&uses, image));
+        drop(volumes);
+        if let Err(error) = provided {
+            let mut down = Teardown::default();
+            down.also(Err(error));
+            down.also(self.forget(&record, claim));
+            return down.end().map(|()| unreachable!("it has an error"));
+        }
         Ok(Made { claim, record, spec, cgroup, clients: None })
     }
 
@@ -294,8 +306,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Nothing is left of it.
+    /// Nothing is left of it, nor of its nameless volumes.
     pub(super) fn forget(&self, record: &Record, claim: Claim) -> Result<()> {
+        self.remove_anonymous(record)?;
         let (name, dir) = (&record.name, claim.dir().display().to_string());
         step!(
             "forget",
@@ -340,6 +353,7 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         labels,
         entrypoint: entrypoint.unwrap_or_default(),
         binds: options.binds.clone(),
+        mounts: Vec::new(),
     })
 }
 

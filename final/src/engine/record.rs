@@ -108,6 +108,29 @@ pub struct Plan {
     pub entrypoint: Vec<String>,
     /// The volumes, as they were asked for.
     pub binds: Vec<String>,
+    /// What is mounted in it besides its root.
+    #[serde(default)]
+    pub mounts: Vec<Point>,
+}
+
+/// What is mounted in a container, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// `volume`, `bind` or `tmpfs`.
+    pub kind: String,
+    /// The volume's name.
+    pub name: Option<String>,
+    /// Whether nobody has named that: it goes with the container.
+    pub anonymous: bool,
+    /// Where on the host it is.
+    pub source: PathBuf,
+    /// Where inside it is.
+    pub destination: PathBuf,
+    /// Whether it can be written to.
+    pub writable: bool,
+    /// How it was asked for.
+    pub mode: String,
 }
 
 /// When a container is started again.

@@ -16,6 +16,7 @@
 //! is one of ours. From then on it neither allocates nor opens anything: it waits for signals.
 
 use ch01_clone::{ExitStatus, Result, step};
+use nix::sys::prctl;
 
 use crate::sys;
 
@@ -51,6 +52,8 @@ impl Init {
                 // The gate as well: else nobody would see it close at the execve.
                 sys::close_from(3);
                 self.words.wipe();
+                // For `ps` only.
+                let _ = prctl::set_name(c"init");
                 sys::keep_only_kill();
                 live(program)
             }

@@ -23,7 +23,7 @@ impl<T> Hashed<T> {
 
     /// What passed: the inner reader or writer, the digest, the number of bytes.
     pub fn finish(self) -> (T, Digest, u64) {
-        (self.inner, digest(self.hash), self.size)
+        (self.inner, finish(self.hash), self.size)
     }
 }
 
@@ -51,10 +51,11 @@ impl<W: Write> Write for Hashed<W> {
 
 /// The digest of some bytes.
 pub fn of(bytes: &[u8]) -> Digest {
-    digest(Sha256::new().chain_update(bytes))
+    finish(Sha256::new().chain_update(bytes))
 }
 
-fn digest(hash: Sha256) -> Digest {
+/// The digest of all that went into `hash`.
+pub(crate) fn finish(hash: Sha256) -> Digest {
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Digest::from_str(&format!("sha256:{hex}")).expect("64 hexadecimal digits")
 }

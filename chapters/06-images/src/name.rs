@@ -9,6 +9,8 @@
 //! compiles a huge regular expression for it, at each start of a program: that
 //! takes several times as long as to start a container.
 
+use std::fmt;
+
 use ch01_clone::{Error, Result};
 
 /// A name in full: `debian` is `docker.io/library/debian`, and no tag yet.
@@ -25,7 +27,7 @@ pub struct Reference {
 }
 
 /// The registry of names that have none.
-const DOMAIN: &str = "docker.io";
+pub(crate) const DOMAIN: &str = "docker.io";
 
 /// Reads a name as docker does.
 pub fn parse(name: &str) -> Result<Reference> {
@@ -67,19 +69,49 @@ pub fn parse(name: &str) -> Result<Reference> {
     }
 }
 
+impl Reference {
+    /// The repository, as people know it: without what is understood.
+    pub fn familiar(&self) -> String {
+        match (self.domain.as_str(), self.path.strip_prefix("library/")) {
+            (DOMAIN, Some(short)) if !short.contains('/') => short.to_owned(),
+            (DOMAIN, _) => self.path.clone(),
+            _ => format!("{}/{}", self.domain, self.path),
+        }
+    }
+
+    /// The tag, or the one that is meant if there is none.
+    pub fn tag_or_latest(&self) -> &str {
+        self.tag.as_deref().unwrap_or("latest")
+    }
+
+    /// The name to be kept under, `REPOSITORY:TAG`; none if it is said by digest.
+    pub fn tagged(&self) -> Option<String> {
+        let name = || format!("{}:{}", self.familiar(), self.tag_or_latest());
+        self.digest.is_none().then(name)
+    }
+
+    /// The same repository at a digest.
+    pub fn at(&self, digest: &str) -> String {
+        format!("{}@{digest}", self.familiar())
+    }
+}
+
+/// As people know it, with what was left out.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.digest {
+            Some(digest) => f.write_str(&self.at(digest)),
+            None => write!(f, "{}:{}", self.familiar(), self.tag_or_latest()),
+        }
+    }
+}
+
 /// A name for something to be kept under it, as people know it, with a tag and
 /// without a digest: `docker.io/library/debian` is `debian:latest`.
 pub fn for_tagging(name: &str) -> Result<String> {
-    let Reference { domain, path, tag, digest } = parse(name)?;
-    if digest.is_some() {
-        return Err(Error::new(format!("refusing to create a tag with a digest: {name:?}")));
-    }
-    let tag = tag.unwrap_or_else(|| "latest".to_owned());
-    Ok(match (domain.as_str(), path.strip_prefix("library/")) {
-        (DOMAIN, Some(short)) if !short.contains('/') => format!("{short}:{tag}"),
-        (DOMAIN, _) => format!("{path}:{tag}"),
-        _ => format!("{domain}/{path}:{tag}"),
-    })
+    parse(name)?
+        .tagged()
+        .ok_or_else(|| Error::new(format!("refusing to create a tag with a digest: {name:?}")))
 }
 
 /// What comes before the first slash is a registry if it looks like a host.

@@ -23,9 +23,13 @@ use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageConfiguration};
 use oci_spec::image::{ImageIndex, ImageManifest, MediaType};
 
 use crate::ingest::{self, Ingest};
+use crate::registry::Platform;
 use crate::space::Limits;
 use crate::stack::chain_ids;
 use crate::{digest, name, time};
+
+/// The annotation of an image that was pulled: `REPOSITORY@DIGEST`, of an index or of a manifest.
+pub(crate) const SOURCE: &str = "org.dockster.source";
 
 /// The images below one root.
 #[derive(Debug, Clone)]
@@ -110,6 +114,13 @@ impl Store {
         Ok(list)
     }
 
+    /// Whether an image of this name or id is here, and for this platform.
+    pub fn has(&self, wanted: &str, platform: Option<&Platform>) -> Result<bool> {
+        let _lock = self.lock_shared()?;
+        let image = self.find(wanted)?;
+        Ok(image.is_some_and(|image| platform.is_none_or(|it| it.fits(&image.config))))
+    }
+
     /// The image that somebody means by a name, or by the beginning of an id, with
     /// its layers unpacked.
     ///
@@ -128,7 +139,7 @@ impl Store {
     ) -> Result<T> {
         loop {
             let lock = self.lock_shared()?;
-            let image = self.find(wanted)?.ok_or_else(|| match name::for_tagging(wanted) {
+            let image = self.find(wanted)?.ok_or_else(|| match name::parse(wanted) {
                 Ok(name) => Error::new(format!("Unable to find image '{name}' locally")),
                 Err(error) => error,
             })?;
@@ -192,6 +203,11 @@ impl Store {
             if let Some(descriptor) = named {
                 return self.load(descriptor).map(Some);
             }
+        }
+        if let Ok(reference) = name::parse(wanted)
+            && let Some(image) = self.pulled_as(&reference)?
+        {
+            return Ok(Some(image));
         }
         let digits = wanted.strip_prefix("sha256:").unwrap_or(wanted);
         if digits.is_empty() || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {

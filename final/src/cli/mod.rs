@@ -6,14 +6,22 @@ mod cp;
 mod doctor;
 mod exec;
 mod format;
+mod health;
 mod image_inspect;
 mod image_list;
 mod images;
 mod inspect;
 mod list;
 mod live;
+mod login;
 mod logs;
+mod mounts;
+mod progress;
+mod pull;
+mod push;
 mod run;
+mod system;
+mod volumes;
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -28,12 +36,16 @@ use crate::rootless;
 
 /// A container runtime to learn from
 #[derive(Parser)]
-#[command(name = "dockster", version, term_width = 78)]
+#[command(name = "dockster", version, term_width = 78, args_override_self = true)]
 struct Cli {
     /// Where images and containers are kept [default: /var/lib/dockster, or
     /// ~/.local/share/dockster for an ordinary user]
     #[arg(long, env = "DOCKSTER_ROOT", value_name = "DIR", hide_env = true)]
     root: Option<PathBuf>,
+    /// How registries are reached [default: /etc/dockster/daemon.json, or
+    /// ~/.config/dockster/daemon.json for an ordinary user]
+    #[arg(long, env = "DOCKSTER_CONFIG_FILE", value_name = "FILE", hide_env = true)]
+    config_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -90,6 +102,14 @@ enum Command {
     /// What is done to all of it
     #[command(subcommand)]
     System(SystemCommand),
+    /// Download an image from a registry
+    Pull(pull::PullArgs),
+    /// Upload an image to a registry
+    Push(push::PushArgs),
+    /// Log in to a registry
+    Login(login::LoginArgs),
+    /// Log out from a registry
+    Logout(login::LogoutArgs),
     /// Make an image of a tar archive or a directory
     Import(images::ImportArgs),
     /// List images
@@ -101,6 +121,9 @@ enum Command {
     /// What is done to images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What is done to volumes
+    #[command(subcommand)]
+    Volume(volumes::VolumeCommand),
     /// Remove one or more images
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
@@ -149,6 +172,10 @@ impl ImageCommand {
 
 #[derive(Subcommand)]
 enum SystemCommand {
+    /// Print what is kept, and what it takes
+    Df(system::DfArgs),
+    /// Remove all that is not in use
+    Prune(system::PruneArgs),
     /// Start what shall always run: after the machine was started anew
     Start,
 }
@@ -196,6 +223,13 @@ pub fn main() -> ExitCode {
         if let Command::Doctor(args) = cli.command {
             return doctor::doctor(args, &root);
         }
+        let config_file = cli.config_file.unwrap_or_else(engine::registry::default_config);
+        // About the user's own files, which need no root.
+        match &cli.command {
+            Command::Login(args) => return plainly(login::login(args, &config_file)),
+            Command::Logout(args) => return plainly(login::logout(args)),
+            _ => {}
+        }
         if rootless::needed() {
             match &cli.command {
                 Command::Run(args) => args.create().before_entering()?,
@@ -208,7 +242,8 @@ pub fn main() -> ExitCode {
         if cli.command.starts_programs() {
             protect()?;
         }
-        let engine = Engine::open(&root)?;
+        let mut engine = Engine::open(&root)?;
+        engine.config_file = config_file;
         // What runs nothing says 1, as docker does; what is about images says 125 as ever.
         let own = matches!(
             cli.command,
@@ -243,25 +278,37 @@ pub fn main() -> ExitCode {
             Command::Events(args) => live::events(&engine, &args),
             Command::Diff(args) => live::diff(&engine, &args),
             Command::Container(ContainerCommand::Prune(args)) => live::prune(&engine, &args),
+            Command::System(SystemCommand::Df(args)) => system::df(&engine, &args),
+            Command::System(SystemCommand::Prune(args)) => system::prune(&engine, &args),
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }
+            Command::Pull(args) => pull::pull(&engine, &args),
+            Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
             Command::Images(args) => image_list::images(&engine, &args),
             Command::Tag(args) => images::tag(&engine, &args),
             Command::History(args) => image_inspect::history(&engine, &args),
             Command::Image(command) => command.run(&engine),
+            Command::Volume(command) => volumes::volume(&engine, &command),
             Command::Rmi(args) => images::rmi(&engine, &args),
-            Command::Doctor(_) => unreachable!("answered above"),
-        };
-        match done {
-            Err(error) if !own && status_of(&error) == 125 => {
-                complain(&error);
-                Ok(1)
+            Command::Doctor(_) | Command::Login(_) | Command::Logout(_) => {
+                unreachable!("answered above")
             }
-            done => done,
-        }
+        };
+        if own { done } else { plainly(done) }
     })
+}
+
+/// A failure that has no status of its own is 1.
+fn plainly(done: anyhow::Result<u8>) -> anyhow::Result<u8> {
+    match done {
+        Err(error) if status_of(&error) == 125 => {
+            complain(&error);
+            Ok(1)
+        }
+        done => done,
+    }
 }
 
 /// Docker's exit status for a failure.

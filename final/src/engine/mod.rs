@@ -6,14 +6,18 @@ pub mod containers;
 pub mod copy;
 pub mod events;
 pub mod exec;
+pub mod health;
 pub mod images;
 mod life;
 mod looks;
 mod names;
+pub mod points;
 pub mod record;
+pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
+pub mod volumes;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -57,6 +61,8 @@ pub fn people_in(root: &Path, wanted: Option<&str>) -> impl Iterator<Item = i32>
 pub struct Engine {
     root: PathBuf,
     store: Store,
+    /// How registries are reached (`daemon.json`).
+    pub config_file: PathBuf,
 }
 
 impl Engine {
@@ -69,7 +75,7 @@ impl Engine {
         }
         let root = root.canonicalize().call(|| format!("realpath({root:?})"))?;
         let store = Store::open(&root)?;
-        Ok(Self { root, store })
+        Ok(Self { root, store, config_file: registry::default_config() })
     }
 
     /// The images.

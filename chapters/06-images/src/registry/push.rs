@@ -1,0 +1,217 @@
+//! An image from the store, to a registry: what it lacks, and the manifest last.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use ch01_clone::{Context, Error, Result, step};
+use oci_spec::image::{Descriptor, Digest};
+use ureq::http::{Method, StatusCode, header};
+
+use super::client::{Client, Payload, Request};
+use super::config::Registries;
+use super::credentials::Keychain;
+use super::patience::insist;
+use super::{Progress, State};
+use crate::ingest::{self, Ingest};
+use crate::name::Reference;
+use crate::store::{Store, name_of};
+
+/// As many layers at once as docker sends.
+const AT_ONCE: usize = 5;
+
+/// How an image is pushed.
+pub struct Push<'a> {
+    /// How registries are reached.
+    pub registries: &'a Registries,
+    /// As whom.
+    pub keychain: &'a Keychain,
+    /// Who is told.
+    pub progress: Progress<'a>,
+}
+
+/// What was pushed.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// The manifest's size.
+    pub size: u64,
+}
+
+/// What is sent: an image, and a second name for all that belongs to it, so that nobody
+/// can take it away meanwhile.
+struct Parcel {
+    entry: Descriptor,
+    blobs: Vec<(Descriptor, PathBuf)>,
+    manifest: PathBuf,
+    /// What the manifest calls itself.
+    kind: String,
+    ingest: Ingest,
+}
+
+impl Store {
+    /// Pushes the image that has this name, byte for byte: its digest stays.
+    ///
+    /// # Errors
+    /// There is none of that name; the registry refuses, or does not answer.
+    pub fn push(&self, reference: &Reference, push: &Push<'_>) -> Result<Pushed> {
+        self.sweep()?;
+        let parcel = self.parcel(reference)?;
+        let path = &reference.path;
+        let endpoint = push.registries.own(&reference.domain);
+        let credential = push.keychain.get(&reference.domain)?;
+        let scope = format!("repository:{path}:pull,push");
+        let client = Client::connect(&endpoint, push.registries, Some(scope), credential)?;
+        step!(
+            "upload",
+            "A registry is asked for each blob by its digest, and gets what it lacks. The \
+             manifest comes last: whoever sees it can have all that it lists.",
+            "ls -l images/blobs/sha256",
+            "HEAD, POST, PUT /v2/{path}/blobs/...",
+            send_all(&client, path, &parcel, push.progress),
+        )?;
+        send_manifest(&client, reference, &parcel)?;
+        parcel.ingest.finish()?;
+        Ok(Pushed { digest: parcel.entry.digest().clone(), size: parcel.entry.size() })
+    }
+
+    fn parcel(&self, reference: &Reference) -> Result<Parcel> {
+        let ingest = Ingest::begin(self)?;
+        let _lock = self.lock_shared()?;
+        let (repository, tag) = (reference.familiar(), reference.tag_or_latest());
+        let name = format!("{repository}:{tag}");
+        let index = self.index()?;
+        let entry = index.manifests().iter().find(|entry| name_of(entry) == Some(&name));
+        let entry = entry.cloned().ok_or_else(|| {
+            Error::new(format!("An image does not exist locally with the tag: {repository}"))
+        })?;
+        let image = self.load(&entry)?;
+        let mut blobs: Vec<(Descriptor, PathBuf)> = Vec::new();
+        for blob in image.manifest.layers().iter().chain([image.manifest.config()]) {
+            if !blobs.iter().any(|(other, _)| other.digest() == blob.digest()) {
+                blobs.push((blob.clone(), self.second_name(&ingest, blob)?));
+            }
+        }
+        let manifest = self.second_name(&ingest, &entry)?;
+        let kind = image.manifest.media_type().as_ref().unwrap_or(entry.media_type()).to_string();
+        Ok(Parcel { entry, blobs, manifest, kind, ingest })
+    }
+
+    fn second_name(&self, ingest: &Ingest, blob: &Descriptor) -> Result<PathBuf> {
+        let from = self.blob(blob.digest())?;
+        let to = ingest.path().join(ingest::hex(blob.digest()));
+        fs::hard_link(&from, &to).call(|| format!("link({from:?}, {to:?})"))?;
+        Ok(to)
+    }
+}
+
+/// Sends what the registry lacks, several blobs at once.
+fn send_all(
+    client: &Client,
+    repository: &str,
+    parcel: &Parcel,
+    progress: Progress<'_>,
+) -> Result<()> {
+    // The configuration is last in the list: people hear of layers.
+    let layers = parcel.blobs.len() - 1;
+    let quiet: Progress<'_> = &|_, _, _| {};
+    for (blob, _) in &parcel.blobs[..layers] {
+        progress(blob.digest().digest(), blob.size(), State::Waiting);
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((blob, path)) = parcel.blobs.get(number) else { return Ok(()) };
+            let progress = if number < layers { progress } else { quiet };
+            let sent = send(client, repository, blob, path, progress);
+            if sent.is_err() {
+                next.store(parcel.blobs.len(), Ordering::Relaxed);
+                return sent;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let count = parcel.blobs.len().min(AT_ONCE);
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().map(|worker| {
+            worker.join().unwrap_or_else(|_| Err(Error::new("an upload has panicked")))
+        });
+        done.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// Sends a blob, unless it is there.
+fn send(
+    client: &Client,
+    repository: &str,
+    blob: &Descriptor,
+    path: &PathBuf,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let hex = blob.digest().digest();
+    let url = client.url(&format!("/v2/{repository}/blobs/{}", blob.digest()));
+    let there = client.ask(&Request::new(Method::HEAD, url), &[StatusCode::NOT_FOUND])?;
+    if there.status() != StatusCode::NOT_FOUND {
+        progress(hex, blob.size(), State::Exists);
+        return Ok(());
+    }
+    let read = || -> Result<Box<dyn Read>> {
+        let file = File::open(path).call(|| format!("open({path:?})"))?;
+        Ok(Box::new(Told { file, sent: 0, hex, size: blob.size(), progress }))
+    };
+    insist(|| {
+        let begin = client.url(&format!("/v2/{repository}/blobs/uploads/"));
+        let answer = client.once(&Request::new(Method::POST, begin.clone()), &[])?;
+        let place = client.location(&begin, answer.headers())?;
+        let and = if place.contains('?') { '&' } else { '?' };
+        let mut put = Request::new(Method::PUT, format!("{place}{and}digest={}", blob.digest()));
+        put.headers.push((header::CONTENT_TYPE, "application/octet-stream".to_owned()));
+        put.payload = Payload::Bytes(blob.size(), &read);
+        client.once(&put, &[]).map(drop)
+    })?;
+    progress(hex, blob.size(), State::Done);
+    Ok(())
+}
+
+/// Tells how far it has been read.
+struct Told<'a> {
+    file: File,
+    sent: u64,
+    hex: &'a str,
+    size: u64,
+    progress: Progress<'a>,
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.file.read(buffer)?;
+        self.sent += got as u64;
+        (self.progress)(self.hex, self.size, State::Moved(self.sent));
+        Ok(got)
+    }
+}
+
+fn send_manifest(client: &Client, reference: &Reference, parcel: &Parcel) -> Result<()> {
+    let digest = parcel.entry.digest();
+    let path = &parcel.manifest;
+    let tag = reference.tag_or_latest();
+    let mut put =
+        Request::new(Method::PUT, client.url(&format!("/v2/{}/manifests/{tag}", reference.path)));
+    put.headers.push((header::CONTENT_TYPE, parcel.kind.clone()));
+    let read = || -> Result<Box<dyn Read>> {
+        Ok(Box::new(File::open(path).call(|| format!("open({path:?})"))?))
+    };
+    put.payload = Payload::Bytes(parcel.entry.size(), &read);
+    let answer = client.ask(&put, &[])?;
+    let said = answer.headers().get("docker-content-digest").and_then(|v| v.to_str().ok());
+    match said {
+        Some(said) if said != digest.as_ref() => Err(Error::new(format!(
+            "the registry has another manifest: {said}, and should have {digest}"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,21 @@
+//! Pull, push, login: against the real registry of Debian, with images that other
+//! programs have made, and against a registry of our own that does all that can go wrong.
+//!
+//! Every test has a root of its own (`tools::House`, that of `tests/run`).
+
+mod faults;
+mod hostile;
+mod images;
+mod logins;
+mod real;
+mod server;
+#[path = "../run/tools.rs"]
+#[allow(dead_code)]
+mod tools;
+
+fn main() {
+    // It is the same on every kernel.
+    let all = [real::trials(), logins::trials(), faults::trials()];
+    let all = all.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
+    dockster_tests::run(all.collect())
+}

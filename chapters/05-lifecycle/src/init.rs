@@ -32,7 +32,6 @@ impl Init {
 
     /// Returns in a child of ours, which becomes the program; we become its PID 1.
     pub(crate) fn split(self) -> Result<()> {
-        // ANCHOR: split
         // None is lost: a blocked signal waits, even for PID 1.
         sys::block_all_signals()?;
         let program = step!(
@@ -58,13 +57,11 @@ impl Init {
                 live(program)
             }
         }
-        // ANCHOR_END: split
     }
 }
 
 /// The life of PID 1.
 fn live(program: i32) -> ! {
-    // ANCHOR: live
     loop {
         let signal = sys::next_signal();
         if signal != libc::SIGCHLD {
@@ -73,7 +70,6 @@ fn live(program: i32) -> ! {
             sys::exit_now(status.code());
         }
     }
-    // ANCHOR_END: live
 }
 
 /// Waits for all that have ended: one SIGCHLD may stand for many. Gives the status of

@@ -25,7 +25,6 @@ impl Container<'_> {
         let Some(init) = note.init.filter(|_| status != Status::Stopped) else { return Ok(true) };
         // One that was never started has no program that could be asked.
         if status != Status::Created {
-            // ANCHOR: stop
             let ended = step!(
                 "stop",
                 "The program is asked to end, and then we wait on its pidfd, which \
@@ -37,7 +36,6 @@ impl Container<'_> {
             if ended {
                 return Ok(true);
             }
-            // ANCHOR_END: stop
         }
         let cgroup = cgroup_from(&note)?;
         step!(

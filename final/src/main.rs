@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name() {
         Some(name) if name == "hello" => hello::main(),
         Some(name) if name == shim::NAME => shim::main(),
+        Some(name) if name == shim::probe::NAME => shim::probe::main(),
         _ => cli::main(),
     }
 }

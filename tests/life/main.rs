@@ -6,6 +6,7 @@ mod attached;
 mod background;
 mod crashes;
 mod exec;
+mod health;
 mod logs;
 mod looks;
 mod policies;
@@ -23,6 +24,7 @@ fn main() {
         attached::trials(),
         exec::trials(),
         policies::trials(),
+        health::trials(),
     ];
     let anywhere = anywhere.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(anywhere.chain(on_every_host.into_iter().flatten()).collect())

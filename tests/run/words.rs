@@ -109,7 +109,7 @@ fn options_that_make_no_sense() -> Result<(), Failed> {
     let cases: [(&[&str], &str); 8] = [
         (&["-w", "relative"], "needs to be an absolute path"),
         (&["-v", "/a:/b:/c:/d"], "a volume is SOURCE:TARGET"),
-        (&["-v", "relative:/b"], "absolute path"),
+        (&["-v", "rel/ative:/b"], "starts with / or ."),
         (&["-v", "/tmp:relative"], "a volume is SOURCE:TARGET"),
         (&["--tmpfs", "relative"], "TARGET absolute"),
         (&["--tmpfs", "/x:nosuch=1"], "nosuch"),
@@ -248,6 +248,10 @@ fn what_follows_the_image() -> Result<(), Failed> {
     house.run(["busybox", "--", "true"]).code(127)?;
     house.run(["--no-such-option", "busybox"]).code(125)?;
     house.run([]).code(125)?;
+    // Of options that can be given once the last one counts.
+    let done =
+        house.run(["-h", "one", "-h", "two", "-t", "-t", "busybox", "hostname"]).success()?;
+    assert_eq!(done.stdout, "two\r\n");
     house.dockster(["run", "-d", "--name", "it", "busybox", "sleep", "1000"]).success()?;
     let done = house.dockster(["exec", "it", "echo", "-t", "-i"]).success()?;
     assert_eq!(done.stdout, "-t -i\n");

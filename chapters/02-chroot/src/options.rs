@@ -103,7 +103,7 @@ pub fn tmpfs_mount(text: &str) -> Result<Mount> {
 
 /// A target without `.` and `..`, as docker cleans it. (What its links do is
 /// for the lookup inside the root.) The root itself is none.
-fn clean(target: &str) -> Result<PathBuf> {
+pub fn clean(target: &str) -> Result<PathBuf> {
     let mut cleaned = PathBuf::from("/");
     for part in Path::new(target).components() {
         match part {

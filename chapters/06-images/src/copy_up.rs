@@ -1,19 +1,23 @@
 //! Bringing into a layer what is in one below it: as it is there, with all that belongs to it.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
+use ch02_chroot::Root;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, mknodat, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags};
+use nix::sys::stat::{fchmodat, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchownat, symlinkat};
+use nix::unistd::{Gid, LinkatFlags, Uid, fchownat, linkat, symlinkat};
 use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
 
-use crate::stack::Found;
+use crate::space::{self, Limits, Space};
+use crate::stack::{Found, Stack};
 use crate::whiteout;
 
 /// A file, a link, a device; not a directory.
@@ -87,4 +91,68 @@ fn extended(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How deep directories may lie in each other.
+const DEPTH: u32 = 1000;
+
+/// Fills `to` with what the directory `path` of the whole tree holds, and makes it like that
+/// one; `false` if there is no such directory.
+pub fn tree(stack: &Stack, path: &Path, to: &Path) -> Result<bool> {
+    let (real, found) = match stack.follow(path) {
+        Err(error) if error.errno == Some(Errno::ENOTDIR) => return Ok(false),
+        followed => followed?,
+    };
+    let Some(found) = found.filter(|at| whiteout::kind(&at.stat) == SFlag::S_IFDIR) else {
+        return Ok(false);
+    };
+    let root = Root::open(to)?;
+    let space = Space::at(&root, Limits::default())?;
+    let mut copier = Copier { stack, root: &root, space, links: HashMap::new() };
+    copier.below(&real, Path::new(""), DEPTH).map_err(space::explain)?;
+    attributes(&found, &root, OsStr::new("."))?;
+    Ok(true)
+}
+
+struct Copier<'a> {
+    stack: &'a Stack,
+    root: &'a Root,
+    space: Space,
+    /// Where a file of several names was met first, by its layer and inode.
+    links: HashMap<(usize, u64), PathBuf>,
+}
+
+impl Copier<'_> {
+    fn below(&mut self, from: &Path, to: &Path, depth: u32) -> Result<()> {
+        if depth == 0 {
+            return Err(Error::os(format!("readdir({from:?})"), Errno::ELOOP));
+        }
+        for name in self.stack.names(from)? {
+            let Some(found) = self.stack.find(&from.join(&name))? else { continue };
+            self.space.take_entry()?;
+            self.one(&found, &from.join(&name), &to.join(&name), depth)?;
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, found: &Found, from: &Path, to: &Path, depth: u32) -> Result<()> {
+        let parent = to.parent().unwrap_or(Path::new(""));
+        let dir = self.root.lookup(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let name = &*found.name;
+        if whiteout::kind(&found.stat) == SFlag::S_IFDIR {
+            mkdirat(&dir, name, Mode::S_IRWXU).call(|| format!("mkdirat({to:?})"))?;
+            self.below(from, to, depth - 1)?;
+            return attributes(found, &dir, name);
+        }
+        let same = (found.layer, found.stat.st_ino);
+        if let Some(first) = self.links.get(&same) {
+            return linkat(self.root, first, &dir, name, LinkatFlags::empty())
+                .call(|| format!("linkat({to:?})"));
+        }
+        if found.stat.st_nlink > 1 {
+            self.links.insert(same, to.to_owned());
+        }
+        self.space.take(found.stat.st_size as u64)?;
+        file(found, &dir, name)
+    }
 }

@@ -10,12 +10,18 @@ use serde_json::Value;
 
 use crate::digest;
 use crate::ingest::{self, Ingest};
-use crate::store::Store;
+use crate::store::{Image, Store};
 
 /// No manifest and no configuration is larger.
 pub(crate) const LARGEST: u64 = 8 << 20;
 
 impl Store {
+    /// The configuration of an image as it is written, with what the OCI does not know, too.
+    pub fn config_text(&self, image: &Image) -> Result<Vec<u8>> {
+        let path = self.blob(image.manifest.config().digest())?;
+        std::fs::read(&path).call(|| format!("read({path:?})"))
+    }
+
     /// A small blob, checked and parsed.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, blob: &Descriptor) -> Result<T> {
         let path = self.blob(blob.digest())?;

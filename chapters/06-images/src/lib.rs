@@ -19,7 +19,7 @@ pub mod apply;
 pub mod archive;
 pub mod collect;
 pub mod compression;
-mod copy_up;
+pub mod copy_up;
 pub mod digest;
 pub mod entries;
 mod entry;

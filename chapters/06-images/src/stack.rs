@@ -6,7 +6,7 @@
 //! unpacked in view of those below, and belongs to them: its name on the disk is its
 //! chain id, which says all of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -20,7 +20,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag};
 use oci_spec::image::Digest;
 
 use crate::place::open_directory;
-use crate::{digest, whiteout};
+use crate::{digest, trees, whiteout};
 
 /// As many links as the kernel follows in one path.
 const LINKS: u32 = 40;
@@ -84,6 +84,47 @@ impl Stack {
         Ok(None)
     }
 
+    /// The names in the directory `path`, in order; none of its own names is a link.
+    pub fn names(&self, path: &Path) -> Result<BTreeSet<OsString>> {
+        let (mut names, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for root in &self.layers {
+            let (dir, name, stat) = match self.look(root, path)? {
+                Look::Here(dir, name, stat) => (dir, name, stat),
+                Look::Below => continue,
+                Look::Nowhere => break,
+            };
+            if whiteout::kind(&stat) != SFlag::S_IFDIR {
+                break;
+            }
+            let dir = open_directory(&dir, &name)?;
+            trees::each_name(&dir, |name| {
+                let stat = whiteout::look(&dir, name)?;
+                match stat.is_some_and(|stat| whiteout::is(&stat)) {
+                    true => drop(gone.insert(name.to_owned())),
+                    false if !gone.contains(name) => drop(names.insert(name.to_owned())),
+                    false => {}
+                }
+                Ok(())
+            })?;
+            if self.hides(root, path)? {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether nothing of the layers below shows in the directory `path`.
+    fn hides(&self, root: &Root, path: &Path) -> Result<bool> {
+        let mut dir = root.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        for part in path {
+            if whiteout::is_opaque(&dir, self.in_user_namespace)? {
+                return Ok(true);
+            }
+            dir = open_directory(&dir, part)?;
+        }
+        whiteout::is_opaque(&dir, self.in_user_namespace)
+    }
+
     /// As overlayfs looks: a whiteout hides what is below it, and so does an opaque directory.
     fn look(&self, root: &Root, path: &Path) -> Result<Look> {
         let mut dir = root.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
@@ -102,6 +143,10 @@ impl Stack {
                 return Ok(Look::Nowhere);
             }
             dir = open_directory(&dir, part)?;
+        }
+        if path.as_os_str().is_empty() {
+            let stat = root::stat(&dir)?;
+            return Ok(Look::Here(dir, ".".into(), stat));
         }
         Ok(if hidden { Look::Nowhere } else { Look::Below })
     }
@@ -151,10 +196,9 @@ impl Stack {
                 Some(_) => {}
             }
         }
-        match found {
-            None if !real.as_os_str().is_empty() => Ok((real.clone(), self.find(&real)?)),
-            found => Ok((real, found)),
-        }
+        // After `..`, or for the root itself, it was not looked at yet.
+        let found = found.map_or_else(|| self.find(&real), |found| Ok(Some(found)))?;
+        Ok((real, found))
     }
 
     /// The file at `path`, open for reading; `None` if there is none.

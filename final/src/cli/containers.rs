@@ -14,7 +14,7 @@ pub struct RmArgs {
     /// Kill it first if it runs
     #[arg(short, long)]
     force: bool,
-    /// With its nameless volumes (there are none)
+    /// With its nameless volumes
     #[arg(short, long)]
     volumes: bool,
     /// Names or ids
@@ -105,7 +105,7 @@ pub fn each(
 pub fn rm(engine: &Engine, args: &RmArgs) -> anyhow::Result<u8> {
     engine.sweep()?;
     each(&args.containers, |name| {
-        match engine.remove(name, args.force) {
+        match engine.remove(name, args.force, args.volumes) {
             // With force what is not there is as it should be.
             Err(error) if args.force && error.call.starts_with("No such container") => {
                 eprintln!("dockster: {error}");

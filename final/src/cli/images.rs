@@ -158,13 +158,21 @@ fn change(config: &mut Config, instruction: &str) -> anyhow::Result<()> {
         "ENTRYPOINT" => drop(config.set_entrypoint(Some(words(rest)?))),
         "USER" => drop(config.set_user(Some(rest.to_owned()))),
         "WORKDIR" => drop(config.set_working_dir(Some(rest.to_owned()))),
+        "VOLUME" => {
+            let more = match rest.starts_with('[') {
+                true => words(rest)?,
+                false => rest.split_whitespace().map(str::to_owned).collect(),
+            };
+            let volumes = config.volumes().clone().unwrap_or_default();
+            config.set_volumes(Some(volumes.into_iter().chain(more).collect()));
+        }
         "ENV" if rest.contains('=') => {
             let mut env = config.env().clone().unwrap_or_default();
             env.push(rest.to_owned());
             config.set_env(Some(env));
         }
         _ => bail!(
-            "{instruction:?} is not a valid change: CMD, ENTRYPOINT, ENV NAME=VALUE, USER or WORKDIR"
+            "{instruction:?} is not a valid change: CMD, ENTRYPOINT, ENV NAME=VALUE, USER, VOLUME or WORKDIR"
         ),
     }
     Ok(())

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::format::Format;
 use super::print;
 use crate::engine::Engine;
+use crate::engine::health::{Answer, Health};
 use crate::engine::record::{Policy, Record, Status};
 use crate::shim::{log, time};
 
@@ -124,7 +125,7 @@ fn lowers(record: &Record) -> String {
 
 fn state(record: &Record) -> Value {
     let pid = record.init.filter(|init| init.alive()).map_or(0, |init| init.pid);
-    json!({
+    let mut state = json!({
         "Status": super::list::state(record),
         "Running": record.lives(),
         "Paused": record.paused,
@@ -136,6 +137,26 @@ fn state(record: &Record) -> Value {
         "Error": record.error,
         "StartedAt": time::text(record.started),
         "FinishedAt": time::text(record.finished),
+    });
+    if let Some(health) = &record.health {
+        state["Health"] = self::health(health);
+    }
+    state
+}
+
+fn health(health: &Health) -> Value {
+    let answer = |answer: &Answer| {
+        json!({
+            "Start": time::text(answer.start),
+            "End": time::text(answer.end),
+            "ExitCode": answer.exit_code,
+            "Output": answer.output,
+        })
+    };
+    json!({
+        "Status": health.status.name(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.log.iter().map(answer).collect::<Vec<_>>(),
     })
 }
 
@@ -175,17 +196,26 @@ fn host_config(record: &Record, spec: &Value) -> Value {
 }
 
 fn mounts(record: &Record) -> Value {
-    let binds = record.plan.binds.iter().filter_map(|bind| {
-        let mut parts = bind.splitn(3, ':');
-        let (source, target) = (parts.next()?, parts.next()?);
-        let mode = parts.next().unwrap_or("");
-        let writable = !mode.split(',').any(|word| word == "ro");
-        Some(json!({
-            "Type": "bind", "Source": source, "Destination": target, "Mode": mode,
-            "RW": writable, "Propagation": "rprivate",
-        }))
+    let shown = record.plan.mounts.iter().filter(|point| point.kind != "tmpfs");
+    let shown = shown.map(|point| {
+        let mut value = json!({
+            "Type": point.kind, "Source": point.source, "Destination": point.destination,
+            "Mode": point.mode, "RW": point.writable, "Propagation": "rprivate",
+        });
+        if let Some(name) = &point.name {
+            (value["Name"], value["Driver"]) = (json!(name), json!("local"));
+            value["Propagation"] = json!("");
+        }
+        value
     });
-    Value::Array(binds.collect())
+    shown.collect()
+}
+
+fn nameless(record: &Record) -> Value {
+    let points = record.plan.mounts.iter().filter(|point| point.anonymous);
+    let all: serde_json::Map<_, _> =
+        points.map(|point| (point.destination.display().to_string(), json!({}))).collect();
+    if all.is_empty() { Value::Null } else { Value::Object(all) }
 }
 
 fn config(record: &Record, spec: &Value) -> Value {
@@ -213,11 +243,12 @@ fn config(record: &Record, spec: &Value) -> Value {
         "Env": process["env"],
         "Cmd": words,
         "Image": record.image,
-        "Volumes": null,
+        "Volumes": nameless(record),
         "WorkingDir": process["cwd"],
         "Entrypoint": entrypoint,
         "Labels": plan.labels,
         "StopSignal": signal,
         "StopTimeout": plan.stop_timeout,
+        "Healthcheck": plan.health,
     })
 }

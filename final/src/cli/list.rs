@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::format::Format;
 use super::{ago, print, span, table};
 use crate::engine::Engine;
+use crate::engine::health::HealthStatus;
 use crate::engine::record::{Record, Status};
 use crate::shim::time::{SECOND, now};
 
@@ -25,7 +26,7 @@ pub struct PsArgs {
     /// The newest, in any state
     #[arg(short, long)]
     latest: bool,
-    /// Only those with: id, name, label, status, exited, ancestor
+    /// Only those with: id, name, label, status, exited, health, ancestor
     #[arg(short, long, value_name = "NAME=VALUE")]
     filter: Vec<String>,
     /// `json`, a template, or `table` and a template
@@ -108,6 +109,10 @@ fn row(record: &Record, whole: bool) -> Value {
         command = command.chars().take(19).chain(['…']).collect();
     }
     let labels = record.plan.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    let mounts = record.plan.mounts.iter();
+    let volumes = mounts.clone().filter_map(|point| point.name.clone());
+    let binds = mounts.filter(|point| point.kind == "bind");
+    let binds = binds.map(|point| point.source.display().to_string());
     json!({
         "ID": if whole { &record.id } else { &record.id[..12] },
         "Image": record.image,
@@ -121,8 +126,8 @@ fn row(record: &Record, whole: bool) -> Value {
         "Ports": "",
         "Networks": "",
         "Size": "0B",
-        "LocalVolumes": "0",
-        "Mounts": record.plan.binds.join(","),
+        "LocalVolumes": volumes.clone().count().to_string(),
+        "Mounts": volumes.chain(binds).collect::<Vec<_>>().join(","),
         "Labels": labels.collect::<Vec<_>>().join(","),
     })
 }
@@ -144,7 +149,14 @@ fn status(record: &Record) -> String {
     match record.status {
         Status::Creating | Status::Created => "Created".to_owned(),
         Status::Running if record.paused => format!("Up {} (Paused)", since(record.started)),
-        Status::Running => format!("Up {}", since(record.started)),
+        Status::Running => match &record.health {
+            None => format!("Up {}", since(record.started)),
+            Some(health) => {
+                let starting = health.status == HealthStatus::Starting;
+                let before = if starting { "health: " } else { "" };
+                format!("Up {} ({before}{})", since(record.started), health.status.name())
+            }
+        },
         Status::Restarting => format!("Restarting ({code}) {} ago", since(record.finished)),
         Status::Stopped if record.finished == 0 => format!("Exited ({code})"),
         Status::Stopped => format!("Exited ({code}) {} ago", since(record.finished)),
@@ -164,7 +176,7 @@ impl Filters {
                     "invalid argument \"{filter}\" for \"-f, --filter\" flag: invalid filter '{filter}'"
                 );
             };
-            let known = ["id", "name", "label", "status", "exited", "ancestor", "until"];
+            let known = ["id", "name", "label", "status", "exited", "health", "ancestor", "until"];
             if !known.contains(&name) {
                 bail!("invalid filter '{name}'");
             }
@@ -192,6 +204,9 @@ impl Filters {
                 Some((name, value)) => record.plan.labels.get(name).is_some_and(|v| v == value),
                 None => record.plan.labels.contains_key(value),
             },
+            "health" => {
+                record.health.as_ref().map_or("none", |health| health.status.name()) == value
+            }
             "status" => state(record) == value,
             "exited" => {
                 record.status == Status::Stopped

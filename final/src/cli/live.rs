@@ -332,7 +332,8 @@ fn told(
     }
     let fits = |name: &str, value: &str| match name {
         "container" => event.name == value || event.id.starts_with(value),
-        "event" => event.action == value,
+        // `health_status: healthy` is a `health_status`.
+        "event" => event.action == value || event.action.split(':').next() == Some(value),
         "image" => event.image == value || event.image.strip_suffix(":latest") == Some(value),
         "type" => value == "container",
         _ => match value.split_once('=') {
@@ -423,7 +424,7 @@ pub fn pruned(engine: &Engine, filters: &Filters) -> anyhow::Result<(String, u64
         let rests = matches!(record.status, Status::Stopped | Status::Created);
         if rests && filters.take(&record) {
             let size = engine.written(&record);
-            if engine.remove(&record.id, false).is_ok() {
+            if engine.remove(&record.id, false, false).is_ok() {
                 removed.push(record.id);
                 space += size;
             }

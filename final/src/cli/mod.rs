@@ -6,6 +6,7 @@ mod cp;
 mod doctor;
 mod exec;
 mod format;
+mod health;
 mod image_inspect;
 mod image_list;
 mod images;
@@ -14,10 +15,13 @@ mod list;
 mod live;
 mod login;
 mod logs;
+mod mounts;
 mod progress;
 mod pull;
 mod push;
 mod run;
+mod system;
+mod volumes;
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -32,7 +36,7 @@ use crate::rootless;
 
 /// A container runtime to learn from
 #[derive(Parser)]
-#[command(name = "dockster", version, term_width = 78)]
+#[command(name = "dockster", version, term_width = 78, args_override_self = true)]
 struct Cli {
     /// Where images and containers are kept [default: /var/lib/dockster, or
     /// ~/.local/share/dockster for an ordinary user]
@@ -117,6 +121,9 @@ enum Command {
     /// What is done to images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What is done to volumes
+    #[command(subcommand)]
+    Volume(volumes::VolumeCommand),
     /// Remove one or more images
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
@@ -165,6 +172,10 @@ impl ImageCommand {
 
 #[derive(Subcommand)]
 enum SystemCommand {
+    /// Print what is kept, and what it takes
+    Df(system::DfArgs),
+    /// Remove all that is not in use
+    Prune(system::PruneArgs),
     /// Start what shall always run: after the machine was started anew
     Start,
 }
@@ -267,6 +278,8 @@ pub fn main() -> ExitCode {
             Command::Events(args) => live::events(&engine, &args),
             Command::Diff(args) => live::diff(&engine, &args),
             Command::Container(ContainerCommand::Prune(args)) => live::prune(&engine, &args),
+            Command::System(SystemCommand::Df(args)) => system::df(&engine, &args),
+            Command::System(SystemCommand::Prune(args)) => system::prune(&engine, &args),
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }
@@ -277,6 +290,7 @@ pub fn main() -> ExitCode {
             Command::Tag(args) => images::tag(&engine, &args),
             Command::History(args) => image_inspect::history(&engine, &args),
             Command::Image(command) => command.run(&engine),
+            Command::Volume(command) => volumes::volume(&engine, &command),
             Command::Rmi(args) => images::rmi(&engine, &args),
             Command::Doctor(_) | Command::Login(_) | Command::Logout(_) => {
                 unreachable!("answered above")

@@ -8,16 +8,17 @@ use anyhow::{Context, bail};
 use ch01_clone::Signals;
 use ch01_clone::narrate::Narration;
 use ch01_clone::options::WatchArgs;
-use ch02_chroot::options::{tmpfs_mount, volume_mount};
 use ch03_cgroups::options::LimitOptions;
 use ch03_cgroups::sizes::size;
 use ch03_cgroups::{Hierarchy, Limits, scope};
 use clap::{ArgAction, Args};
 
-use super::print;
+use super::health::HealthArgs;
 use super::pull::{ProvideArgs, provide};
+use super::{mounts, print};
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
+use crate::engine::points::Wanted;
 use crate::engine::record::{LogOptions, Policy};
 use crate::portrait::Style;
 use crate::shim::client::{Attach, Parted, attach, default_keys, keys};
@@ -75,6 +76,8 @@ pub struct CreateArgs {
     /// max-size=SIZE, max-file=NUMBER
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
+    #[command(flatten)]
+    health: HealthArgs,
     /// Label it: NAME=VALUE
     #[arg(short, long, value_name = "LABEL")]
     label: Vec<String>,
@@ -96,9 +99,12 @@ pub struct CreateArgs {
     /// Who it runs as: `USER[:GROUP]`, names or numbers
     #[arg(short, long)]
     user: Option<String>,
-    /// Bind a file or directory of the host: `SOURCE:TARGET[:ro]`
-    #[arg(short, long, value_name = "BIND")]
+    /// A volume, or a file or directory of the host: `[NAME|SOURCE:]TARGET[:ro]`
+    #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
+    /// The same in words: type=volume|bind|tmpfs,source=S,target=T,readonly
+    #[arg(long, value_name = "MOUNT")]
+    mount: Vec<String>,
     /// The hostname inside
     #[arg(short = 'h', long, value_name = "NAME")]
     hostname: Option<String>,
@@ -164,16 +170,16 @@ impl CreateArgs {
                 true => Vec::new(),
                 false => vec![word.clone()],
             }),
-            binds: self.volume.clone(),
+            binds: self.volume.iter().filter(|text| text.contains(':')).cloned().collect(),
             restart: self.policy()?,
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,
             log: self.log()?,
+            health: self.health.check()?,
             labels: self.label.clone(),
-            volumes: self.volume.iter().map(|text| volume_mount(text)).collect::<Result<_, _>>()?,
+            mounts: self.mounts()?,
             hostname: self.hostname.clone(),
             read_only: self.read_only,
-            tmpfs: self.tmpfs.iter().map(|text| tmpfs_mount(text)).collect::<Result<_, _>>()?,
             limits: self.limits.limits()?,
         })
     }
@@ -196,6 +202,12 @@ impl CreateArgs {
             Some(path) => std::fs::write(path, id).with_context(|| format!("write({path:?})")),
             None => Ok(()),
         }
+    }
+
+    fn mounts(&self) -> anyhow::Result<Vec<Wanted>> {
+        let volumes = self.volume.iter().map(|text| mounts::volume(text));
+        let more = self.mount.iter().map(|text| mounts::mount(text));
+        volumes.chain(more).chain(self.tmpfs.iter().map(|text| mounts::tmpfs(text))).collect()
     }
 
     fn policy(&self) -> anyhow::Result<Policy> {

@@ -25,7 +25,8 @@ impl Engine {
     }
 
     /// Removes a container that does not run; with `force` one that runs is killed first.
-    pub fn remove(&self, text: &str, force: bool) -> Result<()> {
+    /// With `volumes` its nameless ones go, too.
+    pub fn remove(&self, text: &str, force: bool, volumes: bool) -> Result<()> {
         let id = self.find(text)?;
         let dir = self.container(&id);
         let record = Record::load(&dir)?;
@@ -49,7 +50,11 @@ impl Engine {
             )));
         };
         match Record::load(&dir)? {
-            Some(record) => self.forget(&record, claim),
+            Some(mut record) => {
+                // Others may want what is in them.
+                record.plan.mounts.iter_mut().for_each(|point| point.anonymous &= volumes);
+                self.forget(&record, claim)
+            }
             None => claim.remove(),
         }
     }
@@ -71,6 +76,7 @@ impl Engine {
         }
         down.also(self.store.sweep());
         down.also(self.sweep_hello());
+        down.also(self.sweep_volumes());
         down.end()
     }
 
@@ -86,6 +92,7 @@ impl Engine {
         }
         down.also(self.store.sweep());
         down.also(self.sweep_hello());
+        down.also(self.sweep_volumes());
         down.end()
     }
 
@@ -135,7 +142,8 @@ impl Engine {
             record.error = "monitor lost".to_owned();
             record.finished = time::now();
         }
-        (record.status, record.paused) = (Status::Stopped, false);
+        record.status = Status::Stopped;
+        record.ends();
         (record.monitor, record.init) = (None, None);
         let _ = std::fs::remove_file(claim.dir().join(wire::FILE));
         down.also(record.save(claim.dir()));

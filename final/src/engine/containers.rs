@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
-use ch02_chroot::{Mount, Tree};
+use ch02_chroot::Tree;
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
 use ch05_lifecycle::{Incarnation, Launch, State, Stdio, launch, pty};
 use ch06_images::Image;
 use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
 
+use super::health::{Health, HealthCheck};
+use super::points::Wanted;
 use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
 use super::teardown::Teardown;
 use super::{Engine, names, signals, spec};
@@ -44,16 +46,14 @@ pub struct RunOptions {
     pub workdir: Option<PathBuf>,
     /// Who it runs as, if not who the image says.
     pub user: Option<String>,
-    /// Parts of the host's tree that it sees.
-    pub volumes: Vec<Mount>,
-    /// The same as they were written.
+    /// What is mounted in it besides its root.
+    pub mounts: Vec<Wanted>,
+    /// Parts of the host's tree and volumes, as they were written.
     pub binds: Vec<String>,
     /// Its hostname, if not the beginning of its id.
     pub hostname: Option<String>,
     /// Whether its root can only be read.
     pub read_only: bool,
-    /// Empty file systems that it gets.
-    pub tmpfs: Vec<Mount>,
     /// Its share of the machine.
     pub limits: Limits,
     /// When it is started again.
@@ -64,6 +64,8 @@ pub struct RunOptions {
     pub stop_timeout: Option<i64>,
     /// How its output is kept.
     pub log: LogOptions,
+    /// How it is asked whether it is well, as far as the user says; `NONE`: not at all.
+    pub health: Option<HealthCheck>,
     /// Labels, as `NAME=value`.
     pub labels: Vec<String>,
 }
@@ -110,8 +112,13 @@ impl Engine {
     /// Makes a container on paper: from here on it has a directory, a record and a name.
     pub(super) fn make(&self, options: &RunOptions, image: &Image, id: &str) -> Result<Made> {
         let args = spec::command(options, image)?;
-        let spec = spec::spec(options, image, id, &args)?;
+        let uses = self.uses(options, image)?;
+        let mounts: Vec<_> = uses.iter().map(|used| &used.mount).collect();
+        let spec = spec::spec(options, image, id, &args, &mounts)?;
         let mut record = self.record(options, image, id, args)?;
+        record.plan.mounts = uses.iter().map(|used| used.point.clone()).collect();
+        // From the record on nobody removes a volume that it uses.
+        let volumes = record.has_volumes().then(|| self.lock_volumes()).transpose()?;
         let cgroup = self.cgroup_for(id, &options.limits)?;
         record.cgroup = cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
         let claim = loop {
@@ -122,6 +129,14 @@ impl Engine {
                 None => return Err(self.conflict(&record.name)),
             }
         };
+        let provided = volumes.as_ref().map_or(Ok(()), |_| self.provide_volumes(&uses, image));
+        drop(volumes);
+        if let Err(error) = provided {
+            let mut down = Teardown::default();
+            down.also(Err(error));
+            down.also(self.forget(&record, claim));
+            return down.end().map(|()| unreachable!("it has an error"));
+        }
         Ok(Made { claim, record, spec, cgroup, clients: None })
     }
 
@@ -144,12 +159,13 @@ impl Engine {
             command,
             created: time::now(),
             status: Status::Creating,
-            plan: plan(options, image)?,
+            plan: Plan { health: self.health_check(options, image)?, ..plan(options, image)? },
             started: 0,
             finished: 0,
             restarts: 0,
             stopped_by_user: false,
             paused: false,
+            health: None,
             error: String::new(),
             auto_remove: options.remove,
             monitor: Incarnation::of(std::process::id() as i32),
@@ -158,6 +174,12 @@ impl Engine {
             exit_code: None,
             oom_killed: false,
         })
+    }
+
+    /// What the user says of it, and else the image.
+    fn health_check(&self, options: &RunOptions, image: &Image) -> Result<Option<HealthCheck>> {
+        let of_image = HealthCheck::of_image(&self.store.config_text(image)?)?;
+        Ok(HealthCheck::merge(options.health.clone(), of_image))
     }
 
     /// A cgroup for it. Without limits, and where we may make none, it does without.
@@ -244,6 +266,7 @@ impl Engine {
             record.started = time::now();
             (record.exit_code, record.oom_killed, record.paused) = (None, false, false);
             record.error = String::new();
+            record.health = record.plan.health.as_ref().map(|_| Health::default());
             record.save(claim.dir())
         })?;
         Life::of(started)
@@ -272,7 +295,7 @@ impl Engine {
         let error = record.error.clone();
         if stays {
             record.status = Status::Stopped;
-            record.paused = false;
+            record.ends();
             record.save(claim.dir())?;
         } else {
             self.forget(&record, claim)?;
@@ -283,8 +306,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Nothing is left of it.
+    /// Nothing is left of it, nor of its nameless volumes.
     pub(super) fn forget(&self, record: &Record, claim: Claim) -> Result<()> {
+        self.remove_anonymous(record)?;
         let (name, dir) = (&record.name, claim.dir().display().to_string());
         step!(
             "forget",
@@ -325,9 +349,11 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         stop_signal: stop.map_or(Ok(nix::libc::SIGTERM), |name| signals::number(&name))?,
         stop_timeout: options.stop_timeout,
         log: options.log,
+        health: None,
         labels,
         entrypoint: entrypoint.unwrap_or_default(),
         binds: options.binds.clone(),
+        mounts: Vec::new(),
     })
 }
 

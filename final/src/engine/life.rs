@@ -269,7 +269,7 @@ impl Engine {
         record.exit_code = Some(code);
         record.oom_killed = oom > 0;
         record.finished = time::now();
-        record.paused = false;
+        record.ends();
         let mut down = Teardown::default();
         down.also(record.save(claim.dir()));
         down.also(cgroup.as_ref().map_or(Ok(()), remove_cgroup));

@@ -70,7 +70,7 @@ fn walk(dir: &Path, at: &str, layers: &[Root], changes: &mut Vec<(char, String)>
     Ok(())
 }
 
-fn size_of(dir: &Path) -> u64 {
+pub(super) fn size_of(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let size = |entry: fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),

@@ -6,15 +6,18 @@ pub mod containers;
 pub mod copy;
 pub mod events;
 pub mod exec;
+pub mod health;
 pub mod images;
 mod life;
 mod looks;
 mod names;
+pub mod points;
 pub mod record;
 pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
+pub mod volumes;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

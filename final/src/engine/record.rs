@@ -17,6 +17,8 @@ use ch01_clone::{Context, Error, Result};
 use ch05_lifecycle::Incarnation;
 use serde::{Deserialize, Serialize};
 
+use super::health::{Health, HealthCheck, HealthStatus};
+
 /// Its file in the container's directory.
 const FILE: &str = "state.json";
 
@@ -56,6 +58,9 @@ pub struct Record {
     /// Whether its processes stand still.
     #[serde(default)]
     pub paused: bool,
+    /// How it is, if it is asked for that.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// What went wrong, if something did.
     #[serde(default)]
     pub error: String,
@@ -94,12 +99,38 @@ pub struct Plan {
     pub stop_timeout: Option<i64>,
     /// How its output is kept.
     pub log: LogOptions,
+    /// How it is asked whether it is well.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// What its image is to be entered by, as far as the command goes.
     pub entrypoint: Vec<String>,
     /// The volumes, as they were asked for.
     pub binds: Vec<String>,
+    /// What is mounted in it besides its root.
+    #[serde(default)]
+    pub mounts: Vec<Point>,
+}
+
+/// What is mounted in a container, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// `volume`, `bind` or `tmpfs`.
+    pub kind: String,
+    /// The volume's name.
+    pub name: Option<String>,
+    /// Whether nobody has named that: it goes with the container.
+    pub anonymous: bool,
+    /// Where on the host it is.
+    pub source: PathBuf,
+    /// Where inside it is.
+    pub destination: PathBuf,
+    /// Whether it can be written to.
+    pub writable: bool,
+    /// How it was asked for.
+    pub mode: String,
 }
 
 /// When a container is started again.
@@ -196,6 +227,14 @@ impl Record {
     /// Whether somebody is responsible for it.
     pub fn lives(&self) -> bool {
         matches!(self.status, Status::Running | Status::Restarting)
+    }
+
+    /// Its program has ended, and is not asked any more: docker calls that unhealthy.
+    pub fn ends(&mut self) {
+        self.paused = false;
+        if let Some(health) = &mut self.health {
+            health.status = HealthStatus::Unhealthy;
+        }
     }
 
     /// Reads the record in a container's directory; `None` if there is none (yet).

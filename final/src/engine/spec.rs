@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ch01_clone::{Context, Error, IdMaps, Result};
+use ch01_clone::{Error, IdMaps, Result};
 use ch02_chroot::mask::{MASKED, READ_ONLY};
 use ch02_chroot::{Mount, devices};
 use ch03_cgroups::{DeviceLimit, Limits};
@@ -17,7 +17,13 @@ use super::containers::RunOptions;
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The configuration of a new container.
-pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> Result<Spec> {
+pub fn spec(
+    options: &RunOptions,
+    image: &Image,
+    id: &str,
+    args: &[String],
+    more: &[&Mount],
+) -> Result<Spec> {
     let config = image.config.config().clone().unwrap_or_default();
     let user = options.user.as_deref().or(config.user().as_deref()).unwrap_or("");
     let user = identity(&Stack::open(&image.layers)?, user)?;
@@ -45,7 +51,7 @@ pub fn spec(options: &RunOptions, image: &Image, id: &str, args: &[String]) -> R
             "env": env,
             "cwd": cwd,
         },
-        "mounts": mounts(options)?,
+        "mounts": mounts(more)?,
         "linux": {
             "namespaces": namespaces,
             "resources": resources(&options.limits),
@@ -86,29 +92,9 @@ fn environment(options: &RunOptions, image: &[String], hostname: &str, home: &st
     all
 }
 
-fn mounts(options: &RunOptions) -> Result<Vec<oci_spec::runtime::Mount>> {
-    let mut mounts = devices::default_mounts(&IdMaps::current()?);
-    for volume in &options.volumes {
-        mounts.push(with_source(volume)?.clone());
-    }
-    mounts.extend(options.tmpfs.iter().cloned());
-    Ok(mounts.iter().map(describe).collect())
-}
-
-/// As docker, a directory that is to be bound and is missing is made.
-fn with_source(volume: &Mount) -> Result<&Mount> {
-    if let ch02_chroot::Source::Bind(path) = &volume.source {
-        if !path.is_absolute() {
-            return Err(Error::new(format!(
-                "{path:?}: the source of a volume is an absolute path"
-            ))
-            .hint("volumes that have a name come with a later chapter"));
-        }
-        if !path.exists() {
-            std::fs::create_dir_all(path).call(|| format!("mkdir({path:?})"))?;
-        }
-    }
-    Ok(volume)
+fn mounts(more: &[&Mount]) -> Result<Vec<oci_spec::runtime::Mount>> {
+    let usual = devices::default_mounts(&IdMaps::current()?);
+    Ok(usual.iter().chain(more.iter().copied()).map(describe).collect())
 }
 
 pub(super) fn resources(limits: &Limits) -> Value {

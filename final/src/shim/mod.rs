@@ -7,12 +7,14 @@
 //! starts it again if its policy says so. It outlives the command, holds the lock of
 //! the container's directory, and can be asked for things over the socket in there.
 
+mod checks;
 pub mod client;
 pub mod clients;
 pub mod life;
 pub mod local;
 pub mod log;
 pub mod monitor;
+pub mod probe;
 pub mod read;
 mod streams;
 pub mod time;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ch01_clone::{Error, ExitStatus, Result};
 
+use super::checks::Checks;
 use super::clients::Client;
 use super::life::Life;
 use super::local::Local;
@@ -34,6 +35,7 @@ pub struct Monitor {
     pub(super) log: Log,
     pub(super) life: Option<Life>,
     pub(super) ended: Option<Instant>,
+    pub(super) checks: Option<Checks>,
     pub(super) to_input: Vec<u8>,
     pub(super) input_ends: bool,
     pub(super) buffer: Vec<u8>,
@@ -57,6 +59,7 @@ impl Monitor {
             log,
             life: None,
             ended: None,
+            checks: None,
             to_input: Vec::new(),
             input_ends: false,
             buffer: Vec::new(),
@@ -79,11 +82,12 @@ impl Monitor {
         }
         (self.life, self.ended, self.closed_at) = (Some(life), None, None);
         self.input_ends = false;
+        self.checks = self.record.plan.health.clone().map(Checks::new);
         while !self.over() {
             self.turn(None)?;
         }
         let life = self.life.take().ok_or_else(|| Error::new("it does not live"))?;
-        self.local = None;
+        (self.local, self.checks) = (None, None);
         if let Some(lost) = self.log.lost() {
             self.record.error = lost;
         }

@@ -81,6 +81,26 @@ pub fn duration(text: &str) -> Option<u64> {
     Some(total as u64)
 }
 
+/// A duration as Go prints it: `1m30s`, `1.5s`, `200ms`.
+pub fn go_duration(time: std::time::Duration) -> String {
+    let seconds = time.as_secs();
+    let part = |number: f64, unit: &str| format!("{}{unit}", (number * 1e6).round() / 1e6);
+    match time.as_nanos() {
+        0 => "0s".to_owned(),
+        nanos @ 1..1_000 => format!("{nanos}ns"),
+        nanos @ 1_000..1_000_000 => part(nanos as f64 / 1e3, "µs"),
+        nanos @ 1_000_000..1_000_000_000 => part(nanos as f64 / 1e6, "ms"),
+        _ => {
+            let rest = part((seconds % 60) as f64 + f64::from(time.subsec_nanos()) / 1e9, "s");
+            match (seconds / 3600, seconds / 60 % 60) {
+                (0, 0) => rest,
+                (0, minutes) => format!("{minutes}m{rest}"),
+                (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+            }
+        }
+    }
+}
+
 /// RFC 3339; a date alone, and a time without a zone (then UTC), as docker.
 pub fn stamp(text: &str) -> Option<u64> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::libc::SIGKILL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::checks::Checks;
 use super::monitor::{GRACE, Monitor};
 use super::wire;
 
@@ -22,6 +23,7 @@ enum Place {
     Client(usize),
     LocalIn,
     LocalOut,
+    Probe,
 }
 
 impl Monitor {
@@ -34,6 +36,11 @@ impl Monitor {
             (Some(most), _) => Some(most),
             (None, Some(_)) => Some(Duration::from_millis(200)),
             (None, None) => unread.then_some(GRACE),
+        };
+        let due = self.checks.as_ref().filter(|_| self.ended.is_none()).map(Checks::due);
+        let (limit, overdue) = match due {
+            Some(due) if limit.is_none_or(|limit| due < limit) => (Some(due), false),
+            _ => (limit, unread),
         };
         let timeout = limit.map_or(PollTimeout::NONE, |limit| match limit.is_zero() {
             true => PollTimeout::ZERO,
@@ -53,7 +60,7 @@ impl Monitor {
             ready.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty())).collect();
         drop(ready);
         if count == 0
-            && unread
+            && overdue
             && let Some(life) = &self.life
         {
             life.init.signal(SIGKILL).call(|| "kill")?;
@@ -61,6 +68,7 @@ impl Monitor {
         for ((place, _), flags) in places.into_iter().zip(happened).filter(|(_, f)| !f.is_empty()) {
             self.act(place, flags)?;
         }
+        self.check_health();
         let once = self.record.plan.stdin_once;
         let left = self.clients.iter().any(|c| c.gone && c.flags & wire::INPUT != 0);
         self.clients.retain(|client| !client.gone);
@@ -87,6 +95,9 @@ impl Monitor {
             if life.input.is_some() && !self.to_input.is_empty() {
                 places.push((Place::Input, out));
             }
+        }
+        if self.checks.as_ref().is_some_and(|checks| checks.fd().is_some()) {
+            places.push((Place::Probe, into));
         }
         let takes_input = self.to_input.is_empty();
         for (number, client) in self.clients.iter().enumerate() {
@@ -117,6 +128,7 @@ impl Monitor {
             Place::Output(_) => life.and_then(|life| life.errors.as_ref()).map(AsFd::as_fd),
             Place::Input => life.and_then(|life| life.input.as_ref()).map(AsFd::as_fd),
             Place::Client(number) => Some(self.clients[number].socket.as_fd()),
+            Place::Probe => self.checks.as_ref().and_then(Checks::fd),
             Place::Signals => local.map(|local| local.signals.as_fd()),
             Place::LocalIn => local.and_then(|local| local.input.as_ref()).map(AsFd::as_fd),
             Place::LocalOut => local.map(|local| match local.pending.front() {
@@ -141,6 +153,10 @@ impl Monitor {
             Place::Client(number) => self.serve(number, flags),
             Place::LocalIn => self.read_local(),
             Place::LocalOut => self.write_local(),
+            Place::Probe => {
+                self.hear_health();
+                Ok(())
+            }
         }
     }
 }

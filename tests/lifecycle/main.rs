@@ -1,0 +1,13 @@
+//! Chapter 5 from outside: the program `05-lifecycle`, and what it knows a process by.
+//! (As an OCI runtime it is tested in tests/oci, under its other name.)
+
+#![forbid(unsafe_code)]
+
+mod incarnation;
+mod notes;
+
+fn main() {
+    let topics = [incarnation::trials(), notes::trials()];
+    let trials = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
+    dockster_tests::run(trials.collect())
+}

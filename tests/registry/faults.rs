@@ -334,6 +334,9 @@ fn the_right_platform() -> Result<(), Failed> {
     let registry = Registry::new(content, |_| Act::Serve)?;
     let done = house.dockster(["pull", &registry.image()]).success()?;
     done.says(&format!("Digest: {wanted}\n"))?;
+    // By which others can ask for it, too.
+    let done = house.dockster(["image", "inspect", &registry.image()]).success()?;
+    done.says(&format!("/app@{wanted}\""))?;
     runs(&house, &registry)?;
     let done = house.dockster(["pull", &registry.image()]).success()?;
     done.says("Image is up to date")?;

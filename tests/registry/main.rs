@@ -9,13 +9,14 @@ mod images;
 mod logins;
 mod real;
 mod server;
+mod tokens;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
 
 fn main() {
     // It is the same on every kernel.
-    let all = [real::trials(), logins::trials(), faults::trials()];
+    let all = [real::trials(), logins::trials(), faults::trials(), tokens::trials()];
     let all = all.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

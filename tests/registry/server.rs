@@ -29,7 +29,7 @@ impl Server {
     pub fn new(more: &str) -> Result<Server, Failed> {
         let dir = TempDir::new();
         let at = dir.path().to_str().expect("a path in UTF-8");
-        let http = if more.contains("http:") { "" } else { "http: {addr: '127.0.0.1:0'}\n" };
+        let http = if more.starts_with("http:") { "" } else { "http: {addr: '127.0.0.1:0'}\n" };
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {at}/store}}}}\n\
              {http}{more}\n"

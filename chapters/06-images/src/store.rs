@@ -44,7 +44,8 @@ pub struct Image {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
-    /// The digest of its manifest, by which registries know it.
+    /// The digest by which registries know it: of its manifest, or of the index that
+    /// it was chosen from.
     pub digest: String,
     /// What to run in it, and how.
     pub config: ImageConfiguration,
@@ -60,7 +61,7 @@ pub struct Listed {
     pub name: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
-    /// The digest of its manifest.
+    /// The digest by which registries know it.
     pub digest: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
@@ -247,7 +248,10 @@ impl Store {
         Ok(Image {
             name: name_of(descriptor).map(str::to_owned),
             id: manifest.config().digest().to_string(),
-            digest: descriptor.digest().to_string(),
+            digest: match source_of(descriptor).and_then(|source| source.split_once('@')) {
+                Some((_, digest)) => digest.to_owned(),
+                None => descriptor.digest().to_string(),
+            },
             config,
             layers,
             manifest,
@@ -263,6 +267,11 @@ fn labels(config: &ImageConfiguration) -> HashMap<String, String> {
 pub(crate) fn name_of(descriptor: &Descriptor) -> Option<&str> {
     let annotations = descriptor.annotations().as_ref()?;
     annotations.get(ANNOTATION_REF_NAME).map(String::as_str)
+}
+
+/// Where an entry of the index was pulled from.
+pub(crate) fn source_of(descriptor: &Descriptor) -> Option<&str> {
+    descriptor.annotations().as_ref()?.get(SOURCE).map(String::as_str)
 }
 
 /// The same entry by another name, or by none.

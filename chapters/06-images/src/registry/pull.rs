@@ -25,7 +25,7 @@ use super::{Progress, State};
 use crate::import::platform;
 use crate::ingest::{self, Ingest};
 use crate::name::Reference;
-use crate::store::{Image, SOURCE, Store, name_of, renamed};
+use crate::store::{Image, SOURCE, Store, name_of, renamed, source_of};
 use crate::{digest, moving};
 
 /// As many layers at once as docker fetches.
@@ -143,17 +143,15 @@ impl Store {
         let lock = self.lock_shared()?;
         let index = self.index()?;
         let name = reference.tagged();
-        let source = |entry: &&Descriptor| {
-            entry.annotations().as_ref().and_then(|all| all.get(SOURCE)).cloned()
-        };
         let here = index.manifests().iter().find(|entry| match &reference.digest {
-            Some(digest) => source(entry).as_deref() == Some(&reference.at(digest)),
+            Some(digest) => source_of(entry) == Some(&reference.at(digest)),
             None => name.is_some() && name_of(entry) == name.as_deref(),
         });
         let Some(entry) = here else { return Ok(None) };
         let platform = pull.platform.clone().unwrap_or_else(Platform::here);
         let fits = platform.fits(&self.load(entry)?.config);
-        let Some(source) = source(&entry).filter(|_| fits) else { return Ok(None) };
+        let source = source_of(entry).map(str::to_owned);
+        let Some(source) = source.filter(|_| fits) else { return Ok(None) };
         drop(lock);
         let current = match &reference.digest {
             Some(digest) => Some(digest::parse(digest)?),
@@ -356,9 +354,7 @@ impl Store {
         let Some(digest) = &wanted.digest else { return Ok(None) };
         let source = wanted.at(digest);
         let index = self.index()?;
-        let found = index.manifests().iter().find(|entry| {
-            entry.annotations().as_ref().and_then(|all| all.get(SOURCE)) == Some(&source)
-        });
+        let found = index.manifests().iter().find(|entry| source_of(entry) == Some(&source));
         found.map(|entry| self.load(entry)).transpose()
     }
 }

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A bundle: a directory with a root file system and a config.json.
 
 use std::fs;

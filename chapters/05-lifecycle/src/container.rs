@@ -11,21 +11,15 @@
 //! ```
 
 use std::fs;
-use std::time::SystemTime;
 
 use ch01_clone::{Context, Error, Gate, Message, Result, step};
 use ch03_cgroups::Cgroup;
-use nix::unistd::Pid;
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::Spec;
 
-use crate::bundle;
 use crate::door;
-use crate::exec::{Exec, exec};
 use crate::hooks::{self, Moment};
 use crate::incarnation::Incarnation;
-use crate::launch::Started;
-use crate::resources::limits_of;
-use crate::runtime::{CreateOptions, Runtime};
+use crate::runtime::Runtime;
 use crate::state::{Note, Place, State, Status};
 
 /// One container of a [`Runtime`].
@@ -59,22 +53,7 @@ impl Container<'_> {
         }
     }
 
-    /// Its configuration, as it was when it was created.
-    pub fn spec(&self) -> Result<Spec> {
-        self.place.spec()
-    }
-
-    /// When it was created.
-    pub fn created(&self) -> Result<SystemTime> {
-        Ok(self.note()?.created)
-    }
-
-    /// The user who created it: a uid.
-    pub fn owner(&self) -> Result<u32> {
-        self.place.owner()
-    }
-
-    fn note(&self) -> Result<Note> {
+    pub(crate) fn note(&self) -> Result<Note> {
         self.place.note()?.ok_or_else(|| Error::new("container does not exist"))
     }
 
@@ -143,7 +122,8 @@ impl Container<'_> {
         Ok(())
     }
 
-    /// Removes what is left of it; with `force` also one that runs.
+    /// Removes what is left of it; with `force` also one that runs. One whose program was
+    /// never started ends with it.
     pub fn delete(&self, force: bool) -> Result<()> {
         let lock = self.place.lock()?;
         let note = match force {
@@ -151,7 +131,7 @@ impl Container<'_> {
             false => self.place.note()?,
         };
         let status = self.place.status(note.as_ref());
-        if !force && matches!(status, Status::Created | Status::Running | Status::Paused) {
+        if !force && matches!(status, Status::Running | Status::Paused) {
             return Err(Error::new(format!(
                 "cannot delete container {} that is not stopped: {status}",
                 self.id
@@ -177,73 +157,9 @@ impl Container<'_> {
         cgroup.as_ref().map_or(Ok(()), Cgroup::remove)?;
         self.place.remove()
     }
-
-    /// Starts one more process in it. Gives the process (a child of ours) once it runs.
-    pub fn exec(&self, what: &Exec<'_>, options: &CreateOptions) -> Result<Started> {
-        let note = self.note()?;
-        let (init, cgroup) = match (self.place.status(Some(&note)), note.init) {
-            // In a paused one it stands still like all others until that is resumed.
-            (Status::Running | Status::Created | Status::Paused, Some(init)) => {
-                (init, cgroup_from(&note)?)
-            }
-            _ => return Err(Error::new("cannot exec in a stopped container")),
-        };
-        bundle::check_process(what.process)?;
-        let started = exec(what, init, cgroup.as_ref(), self.runtime.credentials)?;
-        options.hand_over(&started)?;
-        Ok(started)
-    }
-
-    /// Stops all its processes where they are.
-    pub fn pause(&self) -> Result<()> {
-        let _lock = self.place.lock()?;
-        match self.state()?.status {
-            Status::Running | Status::Created => self.own_cgroup()?.freeze(),
-            status => Err(Error::new(format!("container not running: {status}"))),
-        }
-    }
-
-    /// Lets them go on.
-    pub fn resume(&self) -> Result<()> {
-        let _lock = self.place.lock()?;
-        match self.state()?.status {
-            Status::Paused => self.own_cgroup()?.thaw(),
-            _ => Err(Error::new("container not paused")),
-        }
-    }
-
-    /// Changes limits while it runs; what is not given stays.
-    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
-        let _lock = self.place.lock()?;
-        match self.state()?.status {
-            Status::Stopped => Err(Error::new("container not running")),
-            _ => self.own_cgroup()?.update(&limits_of(resources)?),
-        }
-    }
-
-    /// Its processes, as the host numbers them.
-    pub fn processes(&self) -> Result<Vec<Pid>> {
-        let note = self.note()?;
-        match cgroup_from(&note)? {
-            Some(cgroup) => cgroup.procs(),
-            None => {
-                let init = note.init.filter(|init| init.alive());
-                Ok(init.map(|init| Pid::from_raw(init.pid)).into_iter().collect())
-            }
-        }
-    }
-
-    /// Its cgroup, if it has one.
-    pub fn cgroup(&self) -> Result<Option<Cgroup>> {
-        cgroup_from(&self.note()?)
-    }
-
-    fn own_cgroup(&self) -> Result<Cgroup> {
-        self.cgroup()?.ok_or_else(|| Error::new("the container has no cgroup of its own"))
-    }
 }
 
-fn cgroup_from(note: &Note) -> Result<Option<Cgroup>> {
+pub(crate) fn cgroup_from(note: &Note) -> Result<Option<Cgroup>> {
     match note.cgroup.is_empty() {
         true => Ok(None),
         false => Cgroup::from_paths(note.cgroup.clone()).map(Some),

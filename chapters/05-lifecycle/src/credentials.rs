@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Who the program runs as.
 //!
 //! The whole change of credentials is one function, so that its order is

@@ -1,6 +1,4 @@
-//! Catalogue: not needed to understand the chapter.
-//!
-//! The socket at which a created container waits, and sockets that are told of
+//! The second gate. The socket at which a created container waits, and sockets that are told of
 //! terminals. A socket's address has room for 107 bytes: a directory's
 //! descriptor makes a short path of any.
 

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! One more process in a container that runs.
 
 use ch01_clone::{Context, Error, Namespace, Namespaces, Result, join};

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Hooks: programs that whoever drives a runtime wants run at some moment of a
 //! container's life (config.md, "POSIX-platform Hooks").
 

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use ch01_clone::{Context, Result};
 use nix::errno::Errno;
@@ -46,15 +47,26 @@ impl Incarnation {
 
     /// Ends it, and waits for that. One that has ended already is fine.
     pub fn kill(self) -> Result<()> {
-        let Ok(pidfd) = self.pidfd() else { return Ok(()) };
-        match sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(errno) => return Err(errno).call(|| format!("pidfd_send_signal({})", self.pid)),
+        match self.signal(libc::SIGKILL) {
+            Err(error) if error.errno != Some(Errno::ESRCH) => Err(error),
+            _ => self.wait(None).map(drop),
         }
+    }
+
+    /// Waits until it has ended, at most this long; says whether it has.
+    pub fn wait(self, patience: Option<Duration>) -> Result<bool> {
+        let Ok(pidfd) = self.pidfd() else { return Ok(true) };
+        let until = patience.map(|patience| Instant::now() + patience);
         loop {
-            match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            // Rounded up, so that it does not ask in circles for the last millisecond.
+            let left = left.map(|left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX));
+            let timeout = left.map_or(Ok(PollTimeout::NONE), PollTimeout::try_from);
+            let timeout = timeout.unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) if until.is_none_or(|until| Instant::now() < until) => {}
                 Err(Errno::EINTR) => {}
-                done => return done.map(drop).call(|| "poll"),
+                done => return done.map(|ready| ready > 0).call(|| "poll"),
             }
         }
     }

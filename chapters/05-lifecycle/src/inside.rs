@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The child's side: from its gate to its program.
 
 use std::convert::Infallible;
@@ -20,6 +22,7 @@ use oci_spec::runtime::{Process, Spec};
 
 use crate::credentials::Change;
 use crate::hooks::{self, Moment};
+use crate::init::Init;
 use crate::launch::Door;
 use crate::state::{State, Status};
 use crate::{pty, settings, sys};
@@ -34,6 +37,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) stdio: Ends,
     pub(crate) state: State,
     pub(crate) door: Option<Door>,
+    pub(crate) init: Option<Init>,
 }
 
 /// Where the child's standard streams come from.
@@ -97,7 +101,7 @@ impl Inside<'_> {
 
     /// The second gate: a socket in the container's directory, to which `start` connects.
     fn wait_for_start(
-        &self,
+        &mut self,
         first: &Gate,
         door: Door,
         program: Found,
@@ -121,11 +125,12 @@ impl Inside<'_> {
     }
 
     /// The last steps, in this order: after the credentials it may do nothing else any more.
-    fn go(&self, gate: &Gate, program: Found, credentials: Change) -> Result<Infallible> {
+    fn go(&mut self, gate: &Gate, program: Found, credentials: Change) -> Result<Infallible> {
         let state = State { status: Status::Created, ..self.state.clone() };
         hooks::run(self.spec.hooks(), Moment::StartContainer, &state)?;
         let linux = self.spec.linux().as_ref();
         settings::apply(self.process, linux.and_then(|linux| linux.personality().as_ref()))?;
+        self.init.take().map_or(Ok(()), Init::split)?;
         program.exec_after(gate, credentials)
     }
 }

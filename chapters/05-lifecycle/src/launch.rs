@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! From an OCI configuration to a running process.
 //!
 //! Here the chapters meet: the cgroup of chapter 3, the clone and the gate of
@@ -16,6 +18,7 @@ use oci_spec::runtime::Spec;
 
 use crate::credentials::Credentials;
 use crate::hooks::{self, Moment};
+use crate::init::Init;
 use crate::inside::{Ends, Inside};
 use crate::state::State;
 use crate::{mounts, namespaces, settings};
@@ -36,6 +39,8 @@ pub struct Launch<'a> {
     pub door: Option<Door>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
+    /// Whether the program gets an `init` as its parent, which is PID 1.
+    pub init: bool,
 }
 
 /// The second gate, on the child's side.
@@ -97,7 +102,7 @@ pub fn launch(
     credentials: Credentials,
     recorded: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Started> {
-    let Launch { spec, tree, cgroup, stdio, mut state, door, preserve_fds } = launch;
+    let Launch { spec, tree, cgroup, stdio, mut state, door, preserve_fds, init } = launch;
     let process =
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     let new = namespaces::of(spec)?;
@@ -113,6 +118,7 @@ pub fn launch(
         stdio: ends,
         state: state.clone(),
         door,
+        init: init.then(Init::prepare).transpose()?,
     };
     let credentials = credentials(spec, process)?;
     let directory = cgroup.map(Cgroup::dir).transpose()?.flatten();

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The file system of an OCI configuration, as chapter 2 makes it.
 //!
 //! Specification: config.md "Mounts", config-linux.md "Devices", "Masked

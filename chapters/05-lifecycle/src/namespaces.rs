@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The namespaces of a configuration: which are new, which exist already, and
 //! what a new one needs.
 

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A terminal of the container's own (pty(7)).
 //!
 //! The child makes it from its own devpts, so that it is /dev/pts/0 in there,

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! In the foreground: bytes, signals and window sizes, until the container ends.
 //!
 //! One loop over poll(2). Each direction is a pump, which reads only when

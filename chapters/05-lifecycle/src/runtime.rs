@@ -2,22 +2,21 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result, step};
 use ch02_chroot::Tree;
 use ch03_cgroups::Cgroup;
-use nix::unistd::Pid;
-use oci_spec::runtime::Process;
 
 use crate::bundle::Bundle;
 use crate::container::Container;
 use crate::credentials::Credentials;
 use crate::door;
+use crate::given::{CreateOptions, stdio};
 use crate::hooks::{self, Moment};
 use crate::incarnation::Incarnation;
-use crate::launch::{Door, Launch, Started, Stdio, Streams, launch};
+use crate::launch::{Door, Launch, Started, Stdio, launch};
 use crate::resources::{cgroup_of, limits};
 use crate::state::{Lock, Note, Place, Status};
 
@@ -31,17 +30,6 @@ pub struct Runtime {
     pub systemd: bool,
     /// Hears of failures that stop nothing: those of hooks that come too late for it.
     pub warn: fn(&Error),
-}
-
-/// What `create` is told besides the bundle.
-#[derive(Debug, Clone, Default)]
-pub struct CreateOptions {
-    /// The socket to which the master side of the terminal is sent.
-    pub console_socket: Option<PathBuf>,
-    /// The file in which the pid is written.
-    pub pid_file: Option<PathBuf>,
-    /// How many descriptors from 3 on the program keeps.
-    pub preserve_fds: u32,
 }
 
 impl Runtime {
@@ -167,6 +155,7 @@ impl Birth<'_> {
             state: container.describe(note, Status::Creating),
             door: self.waits.then(|| self.door(place)).transpose()?,
             preserve_fds: self.options.preserve_fds,
+            init: self.options.init,
         };
         let started = launch(what, container.runtime.credentials, |pid| {
             note.init = Incarnation::of(pid.as_raw());
@@ -183,39 +172,6 @@ impl Birth<'_> {
     }
 }
 
-impl CreateOptions {
-    /// Gives away what belongs to whoever drives us: the terminal, and the pid.
-    pub(crate) fn hand_over(&self, started: &Started) -> Result<()> {
-        if let (Some(socket), Streams::Terminal(master)) = (&self.console_socket, &started.streams)
-        {
-            door::send_terminal(socket, master.as_fd())?;
-        }
-        self.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, started.child.pid()))
-    }
-}
-
-/// What the program's streams are, by `process.terminal` and the console socket.
-pub fn stdio(process: Option<&Process>, options: &CreateOptions) -> Result<Stdio> {
-    let terminal = process.and_then(|process| process.terminal()).unwrap_or(false);
-    match (terminal, &options.console_socket) {
-        (true, None) => Err(Error::new(
-            "cannot allocate tty if runc will detach without setting console socket",
-        )),
-        (false, Some(_)) => {
-            Err(Error::new("cannot use console socket if runc will not detach or allocate tty"))
-        }
-        (false, None) => Ok(Stdio::Inherit),
-        (true, Some(_)) => Ok(terminal_of(process.and_then(|process| process.console_size()))),
-    }
-}
-
-/// A terminal of the size that the configuration names; else whoever has it sets one.
-pub fn terminal_of(size: Option<oci_spec::runtime::Box>) -> Stdio {
-    let side = |side: u64| u16::try_from(side).unwrap_or(u16::MAX);
-    let (rows, columns) = size.map_or((0, 0), |size| (side(size.height()), side(size.width())));
-    Stdio::Terminal { rows, columns }
-}
-
 /// Letters, digits and `_ + - .`, as runc allows them; not a name that leads elsewhere.
 fn check_id(id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
@@ -223,12 +179,4 @@ fn check_id(id: &str) -> Result<()> {
         true => Ok(()),
         false => Err(Error::new(format!("invalid container ID format: {id:?}"))),
     }
-}
-
-/// Whole, or not at all: whoever waits for the file may read it at once.
-fn write_pid(path: &Path, pid: Pid) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = path.with_file_name(format!(".{name}"));
-    fs::write(&new, pid.to_string()).call(|| format!("write({new:?})"))?;
-    fs::rename(&new, path).call(|| format!("rename({new:?}, {path:?})"))
 }

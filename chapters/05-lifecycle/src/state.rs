@@ -103,7 +103,7 @@ impl Note {
 
 /// A container's directory.
 #[derive(Debug, Clone)]
-pub(crate) struct Place(PathBuf);
+pub(crate) struct Place(pub(crate) PathBuf);
 
 /// A lock on a container. A child that was cloned meanwhile has a copy of the
 /// descriptor, so closing ours is not enough: it is unlocked.
@@ -123,7 +123,6 @@ impl Drop for Lock {
 }
 
 const NOTE: &str = "state.json";
-const CONFIG: &str = "config.json";
 const DOOR: &str = "start.sock";
 
 impl Place {
@@ -167,21 +166,15 @@ impl Place {
         }
     }
 
-    /// Who made it: a uid.
-    pub(crate) fn owner(&self) -> Result<u32> {
-        let metadata = fs::metadata(&self.0).call(|| format!("stat({:?})", self.0))?;
-        Ok(metadata.uid())
-    }
-
     /// Writes a file whole: whoever reads sees the old one or the new one, never a part.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let (path, new) = (self.0.join(name), self.0.join(format!("{name}.new")));
         let write = || File::create(&new)?.write_all(bytes);
         write().call(|| format!("write({new:?})"))?;
         fs::rename(&new, &path).call(|| format!("rename({new:?}, {path:?})"))
     }
 
-    fn read(&self, name: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.0.join(name);
         fs::read(&path).call(|| format!("read({path:?})"))
     }
@@ -189,15 +182,6 @@ impl Place {
     pub(crate) fn save(&self, note: &Note) -> Result<()> {
         let text = serde_json::to_vec(note).map_err(|error| Error::new(error.to_string()))?;
         self.write(NOTE, &text)
-    }
-
-    /// What is written down, or what can be told without it: after a power cut the file may be empty.
-    pub(crate) fn note_or_guess(&self, id: &str) -> Option<Note> {
-        self.note().unwrap_or_else(|_| {
-            let spec = self.spec().unwrap_or_default();
-            let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
-            Some(Note { cgroup: cgroup.paths(), ..Note::of(id, Path::new(""), &spec) })
-        })
     }
 
     /// What is written down; `None` of one that is only a directory yet.
@@ -208,17 +192,6 @@ impl Place {
                 .map(Some)
                 .map_err(|error| Error::new(format!("{:?}: {error}", self.0.join(NOTE)))),
         }
-    }
-
-    /// Keeps the configuration: the bundle may have changed when it is asked for again.
-    pub(crate) fn keep_spec(&self, spec: &Spec) -> Result<()> {
-        let text = serde_json::to_vec(spec).map_err(|error| Error::new(error.to_string()))?;
-        self.write(CONFIG, &text)
-    }
-
-    pub(crate) fn spec(&self) -> Result<Spec> {
-        serde_json::from_slice(&self.read(CONFIG)?)
-            .map_err(|error| Error::new(format!("{:?}: {error}", self.0.join(CONFIG))))
     }
 
     /// The socket on which its first process waits for `start`.

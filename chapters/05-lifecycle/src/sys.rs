@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use ch01_clone::{Context, ExitStatus, Result};
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 
 /// Brings the loopback link of this network namespace up (netdevice(7)).
 pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
@@ -83,4 +85,113 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
     let done =
         unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
     Errno::result(done).map(drop)
+}
+
+/// Blocks every signal that can be blocked.
+pub(crate) fn block_all_signals() -> Result<()> {
+    SigSet::all().thread_block().call(|| "sigprocmask(SIG_BLOCK)")
+}
+
+/// fork(2): the pid of the child, or `None` in it. Only in a process without other threads.
+pub(crate) fn fork() -> nix::Result<Option<i32>> {
+    // SAFETY: we are the child of a clone and have one thread, so that no lock is held in the copy.
+    let pid = Errno::result(unsafe { libc::fork() })?;
+    Ok((pid != 0).then_some(pid))
+}
+
+/// A process group of one's own; in the foreground if there is a terminal, so that its
+/// Ctrl-C is for this group alone.
+pub(crate) fn lead_the_terminal() {
+    // SAFETY: integers. Without a terminal it is ENOTTY; with one, SIGTTOU is blocked.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::tcsetpgrp(0, libc::getpid());
+    }
+}
+
+/// Closes every descriptor from this one on. What owned them must not be used again.
+pub(crate) fn close_from(first: u32) {
+    // SAFETY: the caller never returns, so nobody uses or closes one of them later.
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+}
+
+/// Waits for a signal, by number; all are blocked.
+pub(crate) fn next_signal() -> i32 {
+    // SAFETY: `sigset_t` is integers, filled by sigfillset; no siginfo is asked for.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        loop {
+            let signal = libc::sigwaitinfo(&raw const all, std::ptr::null_mut());
+            if signal > 0 {
+                return signal;
+            }
+        }
+    }
+}
+
+/// kill(2), by number. One that has ended meanwhile needs no signal.
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: two integers.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// waitpid(2) without waiting: a child that has ended, if there is one.
+pub(crate) fn ended_child() -> Option<(i32, ExitStatus)> {
+    let mut status = 0;
+    // SAFETY: the status is an integer of ours.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    let how = match libc::WIFSIGNALED(status) {
+        true => ExitStatus::Signaled(libc::WTERMSIG(status)),
+        false => ExitStatus::Exited(libc::WEXITSTATUS(status)),
+    };
+    (pid > 0).then_some((pid, how))
+}
+
+/// Leaves at once, without running anything that the parent has registered.
+pub(crate) fn exit_now(status: u8) -> ! {
+    // SAFETY: ends the process; nothing of it is used afterwards.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// Gives up all capabilities but the one to signal processes of any user.
+pub(crate) fn keep_only_kill() {
+    const VERSION_3: u32 = 0x2008_0522;
+    const KILL: u32 = 1 << 5;
+    let header = [VERSION_3, 0];
+    // Two halves of effective, permitted and inheritable.
+    let mut sets = [0_u32; 6];
+    // SAFETY: a header and two structs of three integers, as capset(2) lays them out.
+    unsafe {
+        libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr());
+        let permitted = sets[1] & KILL;
+        let sets = [permitted, permitted, 0, 0, 0, 0];
+        libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr());
+    }
+}
+
+/// Where the arguments and the environment of this program lie in its memory.
+pub(crate) struct Words([std::ops::Range<usize>; 2]);
+
+impl Words {
+    /// Fields 48 to 51 of /proc/self/stat.
+    pub(crate) fn find() -> Result<Self> {
+        let stat = std::fs::read_to_string("/proc/self/stat").call(|| "read(/proc/self/stat)")?;
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        let at: Vec<usize> = fields.skip(45).take(4).filter_map(|f| f.parse().ok()).collect();
+        match at[..] {
+            [a, b, c, d] => Ok(Self([a..b, c..d])),
+            _ => Err(ch01_clone::Error::new("/proc/self/stat has too few fields")),
+        }
+    }
+
+    /// Makes them zeros: in a container nobody shall read what the runtime was started with.
+    pub(crate) fn wipe(self) {
+        let [args, env] = self.0;
+        for range in [args, env] {
+            // SAFETY: the kernel laid these strings out on the writable stack, said where,
+            // and nobody reads an argument or a variable from here on.
+            unsafe { std::ptr::write_bytes(range.start as *mut u8, 0, range.len()) };
+        }
+    }
 }

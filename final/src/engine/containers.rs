@@ -259,7 +259,8 @@ impl Engine {
             annotations: Default::default(),
         };
         let cgroup = cgroup.as_ref();
-        let what = Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0 };
+        let what =
+            Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0, init: false };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;

@@ -9,7 +9,7 @@ use ch01_clone::{Context, Error, Result, Signals};
 use super::Cli;
 use super::args::Args;
 use crate::protect::protect;
-use crate::{Bundle, CreateOptions, Stdio, pty, relay, runtime};
+use crate::{Bundle, CreateOptions, Stdio, given, pty, relay};
 
 pub(super) fn create(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     protect()?;
@@ -27,7 +27,7 @@ pub(super) fn run(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     let bundle = Bundle::load(&bundle(args)?)?;
     let (containers, options) = (cli.runtime()?, options(args)?);
     if args.has("detach") {
-        let stdio = runtime::stdio(bundle.spec.process().as_ref(), &options)?;
+        let stdio = given::stdio(bundle.spec.process().as_ref(), &options)?;
         let (_, started) = containers.run(args.id()?, &bundle, stdio, &options)?;
         started.child.leave();
         return Ok(0);
@@ -68,6 +68,7 @@ pub(super) fn options(args: &Args) -> Result<CreateOptions> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pid_file: args.value("pid-file").map(PathBuf::from),
         preserve_fds: args.number("preserve-fds")?.unwrap_or(0),
+        init: args.has("init"),
     })
 }
 

@@ -12,7 +12,7 @@ use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 use super::args::{Args, text};
 use super::{Cli, create, names};
 use crate::protect::protect;
-use crate::{Exec, Status, relay, runtime};
+use crate::{Exec, Status, given, relay};
 
 pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     protect()?;
@@ -28,7 +28,7 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     let options = create::options(args)?;
     let (terminal, detach) = (process.terminal() == Some(true), args.has("detach"));
     let stdio = match detach {
-        true => runtime::stdio(Some(&process), &options)?,
+        true => given::stdio(Some(&process), &options)?,
         false if options.console_socket.is_some() => return Err(create::no_use_of_socket()),
         false => create::ours(terminal),
     };

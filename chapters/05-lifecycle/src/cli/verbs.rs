@@ -51,6 +51,7 @@ const PID_FILE: Opt = valued("pid-file", "FILE", "where the process id is writte
 const NO_PIVOT: Opt = switch("no-pivot", "refused: there is no root without pivot_root");
 const NO_KEYRING: Opt = switch("no-new-keyring", "no session keyring is made in any case");
 const PRESERVE: Opt = valued("preserve-fds", "N", "how many descriptors from 3 on it keeps");
+const INIT: Opt = switch("init", "a parent for the program, which reaps and forwards signals");
 const DETACH: Opt = switch("detach", "do not wait for its end").short('d');
 const FORMAT: Opt = valued("format", "table|json", "how it is printed").short('f');
 
@@ -75,7 +76,7 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "create",
         about: "make a container, whose program waits for start",
-        options: &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE],
+        options: &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE, INIT],
         run: create::create,
         what: "create failed: ",
         ..ID
@@ -89,6 +90,16 @@ pub(super) const VERBS: &[Verb] = &[
         count: (1, 2),
         options: &[switch("all", "to every process in it").short('a')],
         run: kill::kill,
+        ..ID
+    },
+    Verb {
+        name: "stop",
+        about: "ask the program of a container to end, then kill it",
+        options: &[
+            valued("time", "SECONDS", "how long it has; 10 by default").short('t'),
+            valued("signal", "SIGNAL", "how it is asked; TERM, or what its image says").short('s'),
+        ],
+        run: kill::stop,
         ..ID
     },
     Verb {
@@ -108,6 +119,7 @@ pub(super) const VERBS: &[Verb] = &[
             NO_PIVOT,
             NO_KEYRING,
             PRESERVE,
+            INIT,
             DETACH,
             switch("keep", "do not delete it at its end"),
             switch("no-subreaper", "accepted; nobody is adopted in any case"),

@@ -169,8 +169,8 @@ impl Place {
     }
 
     /// Writes a file whole: whoever reads sees the old one or the new one, never a part.
-        // ANCHOR: write
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        // ANCHOR: write
         let (path, new) = (self.0.join(name), self.0.join(format!("{name}.new")));
         let write = || File::create(&new)?.write_all(bytes);
         write().call(|| format!("write({new:?})"))?;

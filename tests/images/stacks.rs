@@ -11,6 +11,7 @@ use crate::tools::{Archive, Place, Who, helper_run, needs, outcome, run_as, sh};
 pub fn trials() -> Vec<Trial> {
     let umoci = [Need::Root, Need::Program("umoci"), Need::Program("skopeo")];
     let any = needs(&[]);
+    let mount = needs(&[Need::UserNamespaces]);
     vec![
         trial("a_stack_of_layers_is_as_umoci_unpacks_it", &umoci, as_umoci),
         trial("debian_and_its_changes_are_as_umoci_unpacks_them", &umoci, debian),
@@ -18,6 +19,11 @@ pub fn trials() -> Vec<Trial> {
         trial("a_layer_belongs_to_those_below_it", &any, chains),
         trial("what_a_layer_does_not_say_is_as_it_was_below", &any, not_said),
         trial("archives_that_lie_are_not_loaded", &any, lies),
+        trial("links_of_lower_layers_lead_nowhere_outside", &any, hostile),
+        trial("a_hundred_and_twenty_layers", &mount, many),
+        trial("a_disk_that_runs_full_in_a_stack_is_given_back", &mount, full_disk),
+        trial("a_killed_unpack_leaves_nothing", &any, killed),
+        trial("images_come_and_go_at_once", &any, at_once),
     ]
 }
 
@@ -84,21 +90,27 @@ fn compare(place: &Place) -> Result<(), Failed> {
     let said = outcome(resolve.limit(Duration::from_secs(120)))??;
     let layers: Vec<&str> = said.lines().skip(1).collect();
     assert_eq!(layers.len(), CHANGES.len() + 2);
-    let short: Vec<String> = (0..layers.len()).map(|number| format!("l/{number}")).collect();
-    let links: String =
-        layers.iter().zip(&short).map(|(layer, link)| format!("ln -s {layer} {link}\n")).collect();
-    let exe = std::env::current_exe()?;
-    let script = format!(
-        "mkdir l m; {links} mount -t overlay overlay -o ro,lowerdir={} m; {} helper list m",
-        short.join(":"),
-        exe.display()
-    );
-    let merged = run_as(Who::Root, "unshare").args(["-m", "sh", "-ec", &script]);
-    let ours = merged.dir(place.path()).limit(Duration::from_secs(120)).success()?.stdout;
+    let ours = merged(place, "x")?;
     let theirs = helper_run("list").arg(place.join("bundle/rootfs"));
     let theirs = theirs.limit(Duration::from_secs(120)).success()?.stdout;
-    assert_same(&ours, &theirs);
+    // The root itself is the container's own directory, as under docker.
+    let below = |list: &str| list.split_once('\n').map(|(_, rest)| rest.to_owned());
+    assert_same(&below(&ours).expect("a tree"), &below(&theirs).expect("a tree"));
+    // And of the layers the topmost has that of the image.
+    let top = layers.first().expect("a layer");
+    let top = crate::tools::list(top.as_ref())?;
+    assert_eq!(top.lines().next(), theirs.lines().next());
     Ok(())
+}
+
+/// The tree of an image, as a container finds it.
+fn merged(place: &Place, name: &str) -> Result<String, Failed> {
+    let kept = place.join("kept");
+    fs::create_dir_all(&kept)?;
+    let exe = std::env::current_exe()?;
+    let run = run_as(Who::Root, "unshare").arg("--mount").arg(exe).args(["helper", "merged"]);
+    let run = run.arg(place.join("store")).arg(name).arg(kept);
+    Ok(run.limit(Duration::from_secs(120)).success()?.stdout)
 }
 
 fn as_umoci() -> Result<(), Failed> {
@@ -264,6 +276,156 @@ fn lies() -> Result<(), Failed> {
         fs::write(place.join(name), archive)?;
         let said = load(name)?.expect_err(name);
         assert!(said.contains(words), "{name}: {said}");
+    }
+    Ok(())
+}
+
+/// A layer that tries to leave by what a layer below it has laid.
+fn hostile() -> Result<(), Failed> {
+    let up = "../../../../../../../../../../../../../..";
+    type Tries = fn(Archive) -> Archive;
+    let cases: [(&str, Tries); 9] = [
+        ("a file", |a| a.file("out/new", "x")),
+        ("a directory", |a| a.dir("out/new")),
+        ("a whiteout", |a| a.file("out/.wh.marker", "")),
+        ("an opaque directory", |a| a.file("out/.wh..wh..opq", "")),
+        ("a hard link", |a| a.hard_link("stolen", "out/marker")),
+        ("a hard link from there", |a| a.hard_link("out/linked", "f")),
+        ("a link and a file", |a| a.link("out/l", "x").file("out/l", "x")),
+        ("a link over a link", |a| a.link("dir", "out").file("dir/new", "x")),
+        ("a loop", |a| a.link("b", "a").file("a/x", "x")),
+    ];
+    for (what, tries) in cases {
+        for above in [false, true] {
+            let place = Place::new();
+            let outside = place.join("outside");
+            let target = match above {
+                true => format!("{up}{}", outside.display()),
+                false => outside.display().to_string(),
+            };
+            let below = Archive::new().file("f", "f").dir("dir").link("a", "b");
+            let below = below.records(&[("linkpath", target.as_bytes())]).link("out", "x").done();
+            // Whether it is refused or stays inside: nothing outside has changed.
+            let _ = load(&place, "x", &[below, tries(Archive::new()).done()])?;
+            let names: Vec<_> = fs::read_dir(&outside)?
+                .map(|e| e.map(|e| e.file_name()))
+                .collect::<Result<_, _>>()?;
+            assert_eq!(names, ["marker"], "{what}");
+            let marker = fs::metadata(outside.join("marker"))?;
+            assert_eq!(std::os::unix::fs::MetadataExt::nlink(&marker), 1, "{what}");
+            assert_eq!(fs::read_to_string(outside.join("marker"))?, "untouched", "{what}");
+            assert_eq!(fs::read_dir(place.join("store/ingest"))?.count(), 0, "{what}");
+        }
+    }
+    Ok(())
+}
+
+fn many() -> Result<(), Failed> {
+    let place = Place::new();
+    let layer = |number: usize| {
+        let own = format!("own-{number}");
+        let gone = format!(".wh.own-{}", number.wrapping_sub(2));
+        Archive::new().file(&own, &own).file("all/last", &own).file(&gone, "").done()
+    };
+    let layers: Vec<_> = (0..120).map(layer).collect();
+    assert_eq!(load(&place, "many", &layers)??.len(), 120);
+    let list = merged(&place, "many")?;
+    let names: Vec<_> = list.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(names, ["", "all", "all/last", "own-118", "own-119"], "{list}");
+    Ok(())
+}
+
+fn full_disk() -> Result<(), Failed> {
+    let place = Place::new();
+    let layer = |name: &str, size: usize| Archive::new().file(name, &"x".repeat(size)).done();
+    let layers = [layer("small", 1000), layer("middle", 2 << 20), layer("large", 6 << 20)];
+    fs::write(place.join("image.tar"), docker_archive(&["x"], &layers))?;
+    let exe = std::env::current_exe()?;
+    let script = format!(
+        r#"mount -t tmpfs -o size=14m t tree
+        '{exe}' helper load tree/store image.tar
+        '{exe}' helper images tree/store; before=$(df -k --output=used tree | tail -1)
+        '{exe}' helper resolve tree/store x 2>error && exit 3
+        test "$before" = "$(df -k --output=used tree | tail -1)" || exit 4
+        ls tree/store/ingest tree/store/layers; cat error
+        '{exe}' helper remove tree/store x >/dev/null; find tree/store -type f | sort"#,
+        exe = exe.display()
+    );
+    let run = run_as(Who::Root, "unshare").args(["--mount", "sh", "-c", &script]);
+    let said = run.dir(place.path()).success()?.stdout;
+    assert!(
+        said.contains("no room for this image") && said.contains("hint: remove images"),
+        "{said}"
+    );
+    assert!(said.contains("tree/store/ingest:\n\ntree/store/layers:\n"), "{said}");
+    let files: Vec<_> = said.lines().filter(|line| line.starts_with("tree/store/images")).collect();
+    assert_eq!(
+        files,
+        ["tree/store/images.lock", "tree/store/images/index.json", "tree/store/images/oci-layout"]
+    );
+    Ok(())
+}
+
+fn killed() -> Result<(), Failed> {
+    let place = Place::new();
+    let mut large = Archive::new();
+    for number in 0..2000 {
+        large = large.file(&format!("d{}/{number}", number % 50), &"x".repeat(2000));
+    }
+    let layers = [Archive::new().file("first", "1").done(), large.done()];
+    fs::write(place.join("image.tar"), docker_archive(&["x"], &layers))?;
+    outcome(helper_run("load").arg(place.join("store")).arg(place.join("image.tar")))??;
+    let ingest = place.join("store/ingest");
+    let mut command = helper_run("resolve").arg(place.join("store")).arg("x").into_command();
+    let mut child = command.stdout(std::process::Stdio::null()).spawn()?;
+    dockster_tests::wait_until(
+        "the second layer is being unpacked",
+        Duration::from_secs(20),
+        || {
+            let begun = fs::read_dir(&ingest).into_iter().flatten().flatten();
+            begun.map(|entry| entry.path().join("layer-1")).any(|layer| layer.exists())
+                || child.try_wait().is_ok_and(|ended| ended.is_some())
+        },
+    )?;
+    // An ordinary user's child is unshare(1), which goes, and what it has started as well.
+    child.kill()?;
+    child.wait()?;
+    dockster_tests::wait_until("nobody works on it any more", Duration::from_secs(20), || {
+        let _ = outcome(helper_run("sweep").arg(place.join("store")));
+        fs::read_dir(&ingest).is_ok_and(|left| left.count() == 0)
+    })?;
+    let said = outcome(helper_run("resolve").arg(place.join("store")).arg("x"))??;
+    assert_eq!(said.lines().count(), 3);
+    assert_eq!(fs::read_dir(said.lines().nth(1).expect("a layer"))?.count(), 50);
+    Ok(())
+}
+
+/// Two images that share a layer: one comes, is unpacked and goes, again and again, and so does
+/// the other; what one needs the other never takes away.
+fn at_once() -> Result<(), Failed> {
+    let place = Place::new();
+    let shared = Archive::new().file("shared", "s").dir("d").done();
+    for (name, file) in [("one", "1"), ("two", "2")] {
+        let layers = [shared.clone(), Archive::new().file(file, name).done()];
+        fs::write(place.join(name), docker_archive(&[name], &layers))?;
+    }
+    outcome(helper_run("images").arg(place.join("store")))??;
+    let again = |name: &'static str| -> Result<(), Failed> {
+        for _ in 0..15 {
+            outcome(helper_run("load").arg(place.join("store")).arg(place.join(name)))??;
+            let said = outcome(helper_run("resolve").arg(place.join("store")).arg(name))??;
+            let layers: Vec<_> = said.lines().skip(1).collect();
+            assert!(fs::exists(format!("{}/shared", layers[1]))?, "{said}");
+            outcome(helper_run("remove").arg(place.join("store")).arg(name))??;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let (one, two) = (scope.spawn(|| again("one")), scope.spawn(|| again("two")));
+        one.join().expect("no panic").and(two.join().expect("no panic"))
+    })?;
+    for dir in ["layers", "ingest", "images/blobs/sha256"] {
+        assert_eq!(fs::read_dir(place.join("store").join(dir))?.count(), 0, "{dir}");
     }
     Ok(())
 }

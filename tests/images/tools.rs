@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use ch02_chroot::Root;
+use ch02_chroot::{Root, Rootfs, Tree};
 use ch06_images::{Limits, Recipe, Source, Stack, Store, apply, digest, identity};
 use dockster_tests::{Failed, Need, Run, TempDir, host};
 use tar::{Builder, EntryType, Header};
@@ -231,6 +231,7 @@ pub fn helper(args: Vec<OsString>) {
             }
             Ok(())
         }),
+        "merged" => merged(path(1), text(2), path(3), &mut out),
         "remove" => Store::open(path(1)).and_then(|store| {
             let removed = store.remove(text(2), text(3) == "force", |_| match text(3) {
                 "used" => Err(ch01_clone::Error::new("a container uses it")),
@@ -257,6 +258,23 @@ pub fn helper(args: Vec<OsString>) {
         error.hint.iter().for_each(|hint| eprintln!("hint: {hint}"));
         std::process::exit(1);
     }
+}
+
+/// The tree of an image, put together by chapter 2; `kept` takes what is written.
+fn merged(store: &Path, name: &str, kept: &Path, out: &mut String) -> ch01_clone::Result<()> {
+    let image = Store::open(store)?.resolve(name)?;
+    let kept = Some(kept.to_owned());
+    let rootfs = Rootfs {
+        tree: Tree::Overlay { lowers: image.layers, kept, volatile: true },
+        mounts: Vec::new(),
+        masked: Vec::new(),
+        read_only_paths: Vec::new(),
+        read_only: false,
+        more: Default::default(),
+    };
+    let root = rootfs.build()?;
+    list_into(&ch02_chroot::mount::path_of(&root).join("."), Path::new(""), out);
+    Ok(())
 }
 
 /// Everything that matters of a tree, in order.

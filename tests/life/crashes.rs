@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::background::{POLITE, field, wait_for_log};
-use crate::tools::{Background, House, PATIENCE, alone, beside};
+use crate::tools::{Background, House, PATIENCE, alone, beside, steps_in};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -18,6 +18,9 @@ pub fn trials() -> Vec<Trial> {
         beside("a_killed_shim_whose_container_has_ended", &[], a_shim_after_the_end),
         beside("a_kill_at_any_step_of_a_start_leaves_nothing", &[], a_kill_at_any_step),
         beside("a_shim_killed_at_any_step_leaves_nothing", &[], a_shim_killed_at_any_step),
+        beside("a_shim_killed_at_any_moment_leaves_nothing", &[], a_shim_killed_at_any_moment),
+        beside("a_verb_killed_at_any_moment_leaves_nothing", &[], a_verb_killed_at_any_moment),
+        beside("a_count_of_restarts_holds_over_killed_shims", &[], a_count_holds_over_killed_shims),
         alone("two_hundred_creates_with_one_name", &[], two_hundred_creates),
         alone("two_hundred_creates_with_many_names", &[], two_hundred_names),
     ]
@@ -146,26 +149,75 @@ fn house_entries(house: &House) -> Result<Vec<String>, Failed> {
     Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
-/// The command is killed while its clone starts the container: it runs, or is gone.
+/// The words of a container in the background that is watched at its steps.
+fn watched(house: &House, watch: &str) -> Result<Terminal, Failed> {
+    let mut words = vec!["run", "-d", "--name", "again", watch];
+    if host().limits.is_ok() {
+        words.extend(["-m", "64m"]);
+    }
+    words.extend(["busybox", "sleep", "1000"]);
+    Ok(Terminal::spawn(house.dockster(words).into_command(), 30, 100)?)
+}
+
+/// All steps of a start, found out by looking; on the slow machine some of them.
+fn steps(house: &House) -> Result<Vec<(String, usize)>, Failed> {
+    let mut terminal = watched(house, "--explain")?;
+    assert_eq!(terminal.finish()?.code(), Some(0));
+    house.dockster(["rm", "-f", "again"]).success()?;
+    let mut steps = steps_in(&terminal.transcript());
+    let few = ["record", "cgroup", "clone3", "pivot_root", "execve"];
+    for known in ["record", "clone3", "rootfs", "pivot_root", "credentials", "execve"] {
+        assert!(steps.iter().any(|(name, _)| name == known), "{known} is not among {steps:?}");
+    }
+    steps.retain(|(name, _)| !host().is_slow() || few.contains(&name.as_str()));
+    Ok(steps)
+}
+
+/// Goes on to the step's next time.
+fn go_on(terminal: &mut Terminal, number: usize) -> Result<(), Failed> {
+    if number > 1 {
+        terminal.type_keys("\r")?;
+    }
+    terminal.wait_for_times("Enter goes on", number)
+}
+
+/// It runs and can be reached, or it is gone, or it can be removed; then nothing is left.
+fn reachable_or_removable(house: &House, after: &str) -> Result<(), Failed> {
+    let told =
+        |failed: Failed| Failed::from(format!("{after}: {}", failed.message().unwrap_or("")));
+    let running = house.dockster(["ps", "-q", "-f", "name=^/again$", "-f", "status=running"]);
+    if !running.done()?.stdout.is_empty() {
+        // It may still be on its way to its program.
+        let reached =
+            || house.dockster(["exec", "again", "true"]).done().is_ok_and(|d| d.status.success());
+        let lives = || {
+            let words = ["ps", "-q", "-f", "name=^/again$", "-f", "status=running"];
+            house.dockster(words).done().is_ok_and(|done| !done.stdout.is_empty())
+        };
+        wait_until("it is reached or gone", PATIENCE, || reached() || !lives()).map_err(told)?;
+    }
+    let removed = || {
+        house.dockster(["rm", "-f", "again"]).done().is_ok_and(|done| {
+            done.status.success() && house_entries(house).is_ok_and(|left| left.is_empty())
+        })
+    };
+    wait_until("it can be removed", PATIENCE, removed).map_err(told)?;
+    house.nothing_left().map_err(told)
+}
+
+/// The command is killed while its clone starts the container.
 fn a_kill_at_any_step() -> Result<(), Failed> {
     let house = House::new()?;
-    for step in ["record", "cgroup", "clone3", "rootfs", "pivot_root", "credentials", "execve"] {
-        if step == "cgroup" && host().limits.is_err() {
-            continue;
+    for (step, count) in steps(&house)? {
+        for time in if count > 1 { vec![1, count] } else { vec![1] } {
+            let mut terminal = watched(&house, &format!("--pause={step}"))?;
+            for number in 1..=time {
+                go_on(&mut terminal, number)?;
+            }
+            kill(Pid::from_raw(terminal.pid() as i32), Signal::SIGKILL)?;
+            terminal.finish()?;
+            reachable_or_removable(&house, &format!("the command killed at {step}, time {time}"))?;
         }
-        let pause = format!("--pause={step}");
-        let words = ["run", "-d", "--name", "again", &pause, "busybox", "sleep", "1000"];
-        let mut terminal = Terminal::spawn(house.dockster(words).into_command(), 30, 100)?;
-        terminal.wait_for("Enter goes on")?;
-        kill(Pid::from_raw(terminal.pid() as i32), Signal::SIGKILL)?;
-        terminal.finish()?;
-        let settled = || {
-            house.dockster(["rm", "-f", "again"]).done().is_ok_and(|done| {
-                done.status.success() && house_entries(&house).is_ok_and(|left| left.is_empty())
-            })
-        };
-        wait_until(&format!("killed at {step} it can be removed"), PATIENCE, settled)?;
-        house.nothing_left()?;
     }
     Ok(())
 }
@@ -173,37 +225,97 @@ fn a_kill_at_any_step() -> Result<(), Failed> {
 /// The clone is killed on its way: the command says so, and the next one clears away.
 fn a_shim_killed_at_any_step() -> Result<(), Failed> {
     let house = House::new()?;
-    for step in ["cgroup", "clone3", "rootfs", "pivot_root", "credentials", "execve"] {
-        if step == "cgroup" && host().limits.is_err() {
-            continue;
+    // For an ordinary user the first below is the inner program.
+    let inner = usize::from(!host().root);
+    for (step, count) in steps(&house)? {
+        let mut terminal = watched(&house, &format!("--pause={step}"))?;
+        let pid = terminal.pid() as i32;
+        let mut shim = None;
+        // The first times of this step may be before there is a shim.
+        for number in 1..=count {
+            go_on(&mut terminal, number)?;
+            shim = crate::tools::descendants(pid).get(inner).copied();
+            if shim.is_some() {
+                break;
+            }
         }
-        let pause = format!("--pause={step}");
-        let words = ["run", "-d", "--name", "again", &pause, "busybox", "sleep", "1000"];
-        let mut terminal = Terminal::spawn(house.dockster(words).into_command(), 30, 100)?;
-        terminal.wait_for("Enter goes on")?;
-        let terminal_pid = terminal.pid() as i32;
-        // The first steps of this name may make the shim, and for an ordinary user the
-        // inner program.
-        let mut times = 1;
-        let below = || crate::tools::descendants(terminal_pid);
-        while below().len() <= usize::from(!host().root) {
-            times += 1;
+        let Some(shim) = shim else {
             terminal.type_keys("\r")?;
-            terminal.wait_for_times("Enter goes on", times)?;
-        }
-        let below = below();
-        let shim = below.get(usize::from(!host().root)).ok_or("no shim")?;
-        kill(Pid::from_raw(*shim), Signal::SIGKILL)?;
+            terminal.finish()?;
+            house.dockster(["rm", "-f", "again"]).success()?;
+            continue;
+        };
+        kill(Pid::from_raw(shim), Signal::SIGKILL)?;
         terminal.type_keys("\r")?;
         assert_eq!(terminal.finish()?.code(), Some(125), "{step}");
-        let gone = || house.containers().is_ok_and(|left| left.is_empty());
-        wait_until(&format!("killed at {step} it is gone"), PATIENCE, || {
-            let _ = house.dockster(["rm", "-f", "again"]).done();
-            gone()
-        })?;
-        house.nothing_left()?;
+        reachable_or_removable(&house, &format!("the shim killed at {step}"))?;
     }
     Ok(())
+}
+
+/// Its steps later on nobody can watch: it is killed at one moment after the other, while
+/// its container lives, ends, is started again and is taken down.
+fn a_shim_killed_at_any_moment() -> Result<(), Failed> {
+    let house = House::new()?;
+    let moments = if host().is_slow() { 3 } else { 30 };
+    for moment in 0..moments {
+        let words = ["run", "-d", "--name", "again", "--restart", "on-failure:3"];
+        house.dockster(words).args(["busybox", "sh", "-c", "exit 1"]).success()?;
+        std::thread::sleep(std::time::Duration::from_millis(7 * moment));
+        kill_shims(&house)?;
+        reachable_or_removable(&house, &format!("the shim killed after {} ms", 7 * moment))?;
+    }
+    Ok(())
+}
+
+/// The command that stops, starts again or removes is killed at one moment after the other.
+fn a_verb_killed_at_any_moment() -> Result<(), Failed> {
+    let house = House::new()?;
+    let moments = if host().is_slow() { 2 } else { 12 };
+    let verbs = [&["restart", "-t", "0"][..], &["rm", "-f"], &["exec"], &["stop", "-t", "0"]];
+    for (number, verb) in verbs.into_iter().enumerate() {
+        for moment in 0..moments {
+            house
+                .dockster(["run", "-d", "--name", "again", "busybox", "sleep", "1000"])
+                .success()?;
+            let rest: &[&str] = if number == 2 { &["again", "sleep", "50"] } else { &["again"] };
+            let command = Background::start(house.dockster(verb.iter().chain(rest).copied()))?;
+            std::thread::sleep(std::time::Duration::from_millis(3 * moment));
+            drop(command);
+            reachable_or_removable(&house, &format!("{verb:?} killed after {} ms", 3 * moment))?;
+        }
+    }
+    Ok(())
+}
+
+/// So many starts were meant, whoever has made them.
+fn a_count_holds_over_killed_shims() -> Result<(), Failed> {
+    let house = House::new()?;
+    let words = ["run", "-d", "--name", "it", "--restart", "on-failure:2", "busybox"];
+    house.dockster(words).args(["sleep", "1000"]).success()?;
+    for count in ["1", "2"] {
+        kill_shim(&house)?;
+        house.dockster(["ps"]).success()?.says(" it\n")?;
+        assert_eq!(field(&house, "it", ".RestartCount")?, count);
+    }
+    kill_shim(&house)?;
+    house.dockster(["ps", "-a"]).success()?.says("Exited (137)")?;
+    assert_eq!(field(&house, "it", ".RestartCount")?, "2");
+    // `start` begins to count anew.
+    house.dockster(["start", "it"]).success()?;
+    assert_eq!(field(&house, "it", ".RestartCount")?, "0");
+    // Whom somebody has stopped no policy starts, also if the shim dies of it.
+    let words = ["run", "-d", "--name", "other", "--restart", "unless-stopped", "busybox"];
+    house
+        .dockster(words)
+        .args(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+        .success()?;
+    house.dockster(["kill", "-s", "TERM", "other"]).success()?;
+    kill_shims(&house)?;
+    house.dockster(["ps"]).success()?.says(" it\n")?;
+    assert_eq!(field(&house, "other", ".State.Status")?, "exited");
+    house.dockster(["rm", "-f", "it", "other"]).success()?;
+    house.nothing_left()
 }
 
 fn two_hundred_creates() -> Result<(), Failed> {

@@ -10,6 +10,8 @@ mod health;
 mod logs;
 mod looks;
 mod policies;
+mod screens;
+mod statuses;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
@@ -25,6 +27,8 @@ fn main() {
         exec::trials(),
         policies::trials(),
         health::trials(),
+        screens::trials(),
+        statuses::trials(),
     ];
     let anywhere = anywhere.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(anywhere.chain(on_every_host.into_iter().flatten()).collect())

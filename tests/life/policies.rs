@@ -92,6 +92,16 @@ fn pauses_grow() -> Result<(), Failed> {
 
 fn the_foreground() -> Result<(), Failed> {
     let house = House::new()?;
+    // Enter goes on from a pause, and is a key for the container afterwards.
+    let words = ["run", "-it", "--name", "it", "--restart", "on-failure", "--pause=execve"];
+    let run = house.dockster(words).args(["busybox", "sh", "-c", "read x; echo got $x"]);
+    let mut terminal = dockster_tests::Terminal::spawn(run.into_command(), 30, 100)?;
+    terminal.wait_for("Enter goes on")?;
+    terminal.type_keys("\r")?;
+    terminal.type_keys("word\r")?;
+    terminal.wait_for("got word")?;
+    assert_eq!(terminal.finish()?.code(), Some(0));
+    house.dockster(["rm", "it"]).success()?;
     let words = ["run", "--name", "it", "--restart", "on-failure:1", "busybox", "sh", "-c"];
     let done = house.dockster(words.into_iter().chain(["echo life; exit 3"])).code(3)?;
     assert_eq!(done.stdout, "life\n");

@@ -7,7 +7,7 @@ use dockster_tests::{Failed, Fingerprint, Need, Terminal, Trial, host, wait_unti
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::tools::{Background, House, PATIENCE, alone, init_of, one_sentence};
+use crate::tools::{Background, House, PATIENCE, alone, init_of, one_sentence, steps_in};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -77,16 +77,7 @@ fn steps(house: &House) -> Result<Vec<(String, usize)>, Failed> {
     if !status.success() {
         return Err(terminal.failed("it does not even run"));
     }
-    let mut steps: Vec<(String, usize)> = Vec::new();
-    for line in terminal.transcript().lines() {
-        let Some((_, page)) = line.split_once("book: ") else { continue };
-        let name = page.split_once('#').map_or("", |(_, name)| name);
-        let name = name.split(|c: char| c.is_whitespace() || c.is_control()).next().unwrap_or("");
-        match steps.iter_mut().find(|(known, _)| known == name) {
-            Some((_, count)) => *count += 1,
-            None => steps.push((name.to_owned(), 1)),
-        }
-    }
+    let steps = steps_in(&terminal.transcript());
     for known in ["record", "clone3", "pty", "pivot_root", "execve", "forget"] {
         assert!(steps.iter().any(|(name, _)| name == known), "{known} is not among {steps:?}");
     }

@@ -282,3 +282,18 @@ pub fn one_sentence(done: &Done, words: &str) -> Result<(), Failed> {
         _ => Err(done.failed(&format!("not one sentence with {words:?}"))),
     }
 }
+
+/// All steps of which an explained run has told: their names, and how often each was taken.
+pub fn steps_in(transcript: &str) -> Vec<(String, usize)> {
+    let mut steps: Vec<(String, usize)> = Vec::new();
+    for line in transcript.lines() {
+        let Some((_, page)) = line.split_once("book: ") else { continue };
+        let name = page.split_once('#').map_or("", |(_, name)| name);
+        let name = name.split(|c: char| c.is_whitespace() || c.is_control()).next().unwrap_or("");
+        match steps.iter_mut().find(|(known, _)| known == name) {
+            Some((_, count)) => *count += 1,
+            None => steps.push((name.to_owned(), 1)),
+        }
+    }
+    steps
+}

@@ -309,6 +309,7 @@ fn run_attached(
     let signals = Signals::catch()?;
     let keys = args.detach_keys.as_deref().map_or(Ok(default_keys()), keys)?;
     let flags = OUTPUT | if options.interactive { INPUT } else { 0 };
+    let pauses = narration.pause.is_some();
     narration.begin(None);
     let how = Attach {
         input: options.interactive,
@@ -316,8 +317,11 @@ fn run_attached(
         keys,
         proxy: args.sig_proxy,
     };
-    let raw = how.raw()?;
+    // A key that is typed early is the container's, too; but Enter at a pause is ours, and
+    // only a terminal that is not raw yet makes a line of it.
+    let early = if pauses { None } else { how.raw()? };
     let (id, attached) = engine.run_apart(options, Some(flags), |_, _| {})?;
+    let raw = if pauses { how.raw()? } else { early };
     args.create.write_id(&id)?;
     let Some(attached) = attached else { return Ok(0) };
     let parted = attach(&attached.data, &attached.control, &how, signals)?;

@@ -73,7 +73,7 @@ impl Engine {
         }
     }
 
-    /// Waits until it has ended.
+    /// Waits until it does not run; as with docker, one that was never started does not.
     pub fn wait(&self, text: &str) -> Result<Ended> {
         let id = self.find(text)?;
         let record = self.known(&id, text)?;
@@ -83,22 +83,10 @@ impl Engine {
                 let ended = self.end_of(&id, &line, None)?;
                 ended.ok_or_else(|| Error::new(format!("{text} does not end")))
             }
-            None if record.status == Status::Created => self.wait_for_a_start(&record, text),
             // As it is now: what was read before may be older than its end.
             None => {
                 let record = self.known(&id, text)?;
                 Ok(Ended { code: record.exit_code.unwrap_or(0) })
-            }
-        }
-    }
-
-    /// One that was only made has not ended, either.
-    fn wait_for_a_start(&self, record: &Record, text: &str) -> Result<Ended> {
-        loop {
-            std::thread::sleep(Duration::from_millis(50));
-            match self.known(&record.id, text)?.status {
-                Status::Created => {}
-                _ => return self.wait(text),
             }
         }
     }

@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod incarnation;
+mod init;
 mod notes;
 
 fn main() {
-    let topics = [incarnation::trials(), notes::trials()];
+    let topics = [incarnation::trials(), init::trials(), notes::trials()];
     let trials = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(trials.collect())
 }

@@ -25,14 +25,14 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A container's bundle, and the runtime's `--root`.
-struct Made {
+pub struct Made {
     dir: TempDir,
     before: Fingerprint,
 }
 
 impl Made {
     /// As an ordinary user has it: its root is whoever calls, and there are no limits.
-    fn new(script: &str) -> Result<Made, Failed> {
+    pub fn new(script: &str) -> Result<Made, Failed> {
         let dir = TempDir::new();
         let before = Fingerprint::of(&[&*dir.path().to_string_lossy()]);
         fs::create_dir(dir.join("rootfs"))?;
@@ -52,7 +52,7 @@ impl Made {
     }
 
     /// The program with these words; for `ID` stands the container's.
-    fn runtime(&self, words: &str) -> Run {
+    pub fn runtime(&self, words: &str) -> Run {
         let words = words.replace("ID", &self.id());
         let run = Run::new(env!("CARGO_BIN_EXE_05-lifecycle")).arg("--root").arg(self.root());
         run.args(words.split(' ')).dir(self.dir.path())
@@ -72,11 +72,11 @@ impl Made {
         Ok(state["status"].as_str().unwrap_or_default().to_owned())
     }
 
-    fn wait_for(&self, status: &str) -> Result<(), Failed> {
+    pub fn wait_for(&self, status: &str) -> Result<(), Failed> {
         wait_until(status, SECONDS, || self.status().is_ok_and(|now| now == status))
     }
 
-    fn end(&self) -> Result<(), Failed> {
+    pub fn end(&self) -> Result<(), Failed> {
         self.runtime("delete --force ID").success()?;
         let left = fs::read_dir(self.root())?.count();
         assert_eq!(left, 0, "a directory is left");
@@ -93,7 +93,12 @@ impl Drop for Made {
 
 /// Its output is a file: a pipe of ours would stay open as long as the container lives.
 fn create(made: &Made) -> Result<(), Failed> {
-    let mut create = made.runtime("create ID").into_command();
+    create_as(made, "create ID")
+}
+
+/// With other options.
+pub fn create_as(made: &Made, words: &str) -> Result<(), Failed> {
+    let mut create = made.runtime(words).into_command();
     let said = made.dir.join("said");
     let file = File::create(&said)?;
     create.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);

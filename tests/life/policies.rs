@@ -13,6 +13,7 @@ pub fn trials() -> Vec<Trial> {
         beside("pauses_between_starts_grow", &[], pauses_grow),
         beside("the_foreground_has_policies_too", &[], the_foreground),
         beside("system_start_does_what_policies_say", &[], system_start),
+        beside("a_unit_for_systemd_starts_them", &[], a_unit),
     ]
 }
 
@@ -132,5 +133,24 @@ fn system_start() -> Result<(), Failed> {
     assert_eq!(status("no")?, "exited");
     assert_ne!(field(&house, "al", ".State.Pid")?, first);
     house.dockster(["rm", "-f", "al", "un", "no"]).success()?;
+    house.nothing_left()
+}
+
+/// The command line in it is one that works, whatever the paths look like.
+fn a_unit() -> Result<(), Failed> {
+    let house = House::new()?;
+    house
+        .dockster(["run", "-d", "--name", "it", "--restart", "always", "busybox", "sleep", "1000"])
+        .success()?;
+    house.dockster(["stop", "-t", "0", "it"]).success()?;
+    let unit = house.dockster(["system", "unit"]).success()?;
+    unit.says("[Service]")?.says("KillMode=process")?.says("WantedBy=")?;
+    let line = unit.stdout.lines().find_map(|line| line.strip_prefix("ExecStart="));
+    let line = line.ok_or("no ExecStart")?;
+    assert!(line.contains(&format!("\"{}\"", house.root().display())), "{line}");
+    // A shell reads these quotes as systemd does.
+    dockster_tests::Run::new("sh").args(["-c", line]).success()?;
+    assert_eq!(field(&house, "it", ".State.Status")?, "running");
+    house.dockster(["rm", "-f", "it"]).success()?;
     house.nothing_left()
 }

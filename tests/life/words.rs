@@ -42,6 +42,9 @@ fn ps_can_be_narrowed_and_shaped() -> Result<(), Failed> {
     let lines: Vec<Vec<_>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["NAMES", "STATE"]);
     assert_eq!(lines[3], ["first", "created"]);
+    let sizes = house.dockster(["ps", "-a", "-s"]).success()?.stdout;
+    assert!(sizes.lines().next().is_some_and(|head| head.trim_end().ends_with("SIZE")), "{sizes}");
+    assert_eq!(sizes.matches("B (virtual ").count(), 3, "{sizes}");
     let json = house.dockster(["ps", "--format", "json"]).success()?.stdout;
     assert!(json.lines().count() == 1 && json.contains("\"Names\":\"third\""), "{json}");
     house.dockster(["rm", "-f", "first", "second", "third"]).success()?;

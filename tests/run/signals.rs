@@ -14,6 +14,8 @@ pub fn trials() -> Vec<Trial> {
     vec![
         beside("signals_reach_the_first_process", &[], signals_reach_the_first_process),
         beside("a_first_process_that_is_killed", &[], a_first_process_that_is_killed),
+        beside("init_reaps_whoever_lost_their_parent", &[], init_reaps),
+        beside("init_forwards_and_ends_with_the_status", &[], init_forwards),
         beside("three_interrupts_end_whoever_ignores_them", &[], three_interrupts),
         beside("an_interrupt_at_any_moment_leaves_nothing", &[], an_interrupt_at_any_moment),
         beside("an_interrupt_at_a_step_leaves_nothing", &[], an_interrupt_at_a_step),
@@ -115,4 +117,35 @@ fn an_interrupt_at_a_step() -> Result<(), Failed> {
         house.nothing_left()?;
     }
     Ok(())
+}
+
+/// The orphans of a PID 1 that does not know its duties stay zombies; those of init go.
+fn init_reaps() -> Result<(), Failed> {
+    let house = House::new()?;
+    let script = "for i in 1 2 3; do sh -c 'sleep 0 & exec true'; done; \
+        z() { for f in /proc/[0-9]*/stat; do read -r l 2>/dev/null <$f; \
+            case $l in *') Z '*) return 0;; esac; done; return 1; }; \
+        n=0; while z; do n=$((n + 1)); [ $n -gt 200 ] && exit 9; sleep 0.05; done; \
+        cat /proc/1/comm; echo $$";
+    let done = house.sh(["--init"], script).success()?;
+    assert_eq!(done.stdout, "init\n2\n");
+    // What the runtime was started with is not for the container to read.
+    let peek = "cat /proc/1/environ /proc/1/cmdline | tr -d '\\0'";
+    assert_eq!(house.sh(["--init"], peek).env("SECRET", "sesame").success()?.stdout, "");
+    house.nothing_left()
+}
+
+fn init_forwards() -> Result<(), Failed> {
+    let house = House::new()?;
+    let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut run = Background::ready(house.sh(["--init"], script))?;
+    run.signal(Signal::SIGTERM)?;
+    assert_eq!(run.status()?.code(), Some(7));
+    // Without a handler: PID 1 would not notice, PID 2 does.
+    let mut run = Background::ready(house.sh(["--init"], "echo ready; exec sleep 1000"))?;
+    run.signal(Signal::SIGTERM)?;
+    assert_eq!(run.status()?.code(), Some(143));
+    house.sh(["--init"], "kill -9 $$").code(137)?;
+    house.run(["--init", "busybox", "missing"]).code(127)?;
+    house.nothing_left()
 }

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::format::Format;
+use super::live::decimal;
 use super::{ago, print, span, table};
 use crate::engine::Engine;
 use crate::engine::health::HealthStatus;
@@ -35,6 +36,9 @@ pub struct PsArgs {
     /// Whole ids and commands
     #[arg(long)]
     no_trunc: bool,
+    /// Also how much they have written, and how much that is with their images
+    #[arg(short, long)]
+    size: bool,
 }
 
 /// Lists them as docker does.
@@ -53,19 +57,32 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
         let id = |r: &Record| if args.no_trunc { r.id.clone() } else { r.id[..12].to_owned() };
         return print(&shown.map(|record| id(record) + "\n").collect::<String>());
     }
-    let rows = shown.map(|record| row(record, args.no_trunc));
+    // It takes time: each file is looked at.
+    let sized = args.size || args.format.as_deref().is_some_and(|text| text.contains(".Size"));
+    let rows = shown.map(|record| {
+        let mut row = row(record, args.no_trunc);
+        if sized {
+            let (written, all) = (engine.written(record), engine.with_image(record));
+            row["Size"] = format!("{} (virtual {})", decimal(written), decimal(all)).into();
+        }
+        row
+    });
     match args.format.as_deref() {
-        None | Some("table") => print(&standard(rows)),
+        None | Some("table") if args.size => {
+            let keys = ["ID", "Image", "Command", "CreatedSince", "Status", "Names", "Size"];
+            print(&standard(rows, keys))
+        }
+        None | Some("table") => {
+            print(&standard(rows, ["ID", "Image", "Command", "CreatedSince", "Status", "Names"]))
+        }
         Some("json") => print(&rows.map(|row| format!("{row}\n")).collect::<String>()),
         Some(template) => templated(rows, template, &headings()),
     }
 }
 
-fn standard(rows: impl Iterator<Item = Value>) -> String {
-    let keys = ["ID", "Image", "Command", "CreatedSince", "Status", "Names"];
-    let head = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"];
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows.map(|row| keys.map(|key| row[key].as_str().unwrap_or_default().to_owned())));
+fn standard<const N: usize>(rows: impl Iterator<Item = Value>, keys: [&str; N]) -> String {
+    let cells = |row: Value| keys.map(|key| row[key].as_str().unwrap_or_default().to_owned());
+    let lines: Vec<_> = std::iter::once(headings()).chain(rows).map(cells).collect();
     table(&lines)
 }
 

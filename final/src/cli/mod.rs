@@ -21,6 +21,7 @@ mod pull;
 mod push;
 mod run;
 mod system;
+mod unit;
 mod volumes;
 
 use std::io::{Write, stdout};
@@ -174,6 +175,8 @@ impl ImageCommand {
 enum SystemCommand {
     /// Print what is kept, and what it takes
     Df(system::DfArgs),
+    /// Print a unit for systemd that starts them each time
+    Unit,
     /// Remove all that is not in use
     Prune(system::PruneArgs),
     /// Start what shall always run: after the machine was started anew
@@ -229,6 +232,9 @@ pub fn main() -> ExitCode {
             Command::Login(args) => return plainly(login::login(args, &config_file)),
             Command::Logout(args) => return plainly(login::logout(args)),
             _ => {}
+        }
+        if let Command::System(SystemCommand::Unit) = cli.command {
+            return unit::unit(&root);
         }
         if rootless::needed() {
             match &cli.command {
@@ -292,7 +298,10 @@ pub fn main() -> ExitCode {
             Command::Image(command) => command.run(&engine),
             Command::Volume(command) => volumes::volume(&engine, &command),
             Command::Rmi(args) => images::rmi(&engine, &args),
-            Command::Doctor(_) | Command::Login(_) | Command::Logout(_) => {
+            Command::System(SystemCommand::Unit)
+            | Command::Doctor(_)
+            | Command::Login(_)
+            | Command::Logout(_) => {
                 unreachable!("answered above")
             }
         };

@@ -58,6 +58,9 @@ pub struct CreateArgs {
     /// Give it a terminal of its own
     #[arg(short, long)]
     tty: bool,
+    /// A parent for its program, which is PID 1: it reaps processes and forwards signals
+    #[arg(long)]
+    init: bool,
     /// Remove the container when it ends
     #[arg(long)]
     rm: bool,
@@ -174,6 +177,7 @@ impl CreateArgs {
             restart: self.policy()?,
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,
+            init: self.init,
             log: self.log()?,
             health: self.health.check()?,
             labels: self.label.clone(),

@@ -62,6 +62,8 @@ pub struct RunOptions {
     pub stop_signal: Option<String>,
     /// How long that may take, in seconds.
     pub stop_timeout: Option<i64>,
+    /// Whether its program gets an `init` as its parent, which is PID 1.
+    pub init: bool,
     /// How its output is kept.
     pub log: LogOptions,
     /// How it is asked whether it is well, as far as the user says; `NONE`: not at all.
@@ -259,8 +261,8 @@ impl Engine {
             annotations: Default::default(),
         };
         let cgroup = cgroup.as_ref();
-        let what =
-            Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0, init: false };
+        let init = record.plan.init;
+        let what = Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0, init };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;
@@ -349,6 +351,7 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         restart: options.restart,
         stop_signal: stop.map_or(Ok(nix::libc::SIGTERM), |name| signals::number(&name))?,
         stop_timeout: options.stop_timeout,
+        init: options.init,
         log: options.log,
         health: None,
         labels,

@@ -45,6 +45,11 @@ impl Engine {
     pub fn written(&self, record: &Record) -> u64 {
         size_of(&self.container(&record.id).join("upper"))
     }
+
+    /// How much that is with its image, in bytes.
+    pub fn with_image(&self, record: &Record) -> u64 {
+        self.written(record) + record.plan.layers.iter().map(|layer| size_of(layer)).sum::<u64>()
+    }
 }
 
 /// The upper directory holds what was written, and a device 0/0 for what was deleted.

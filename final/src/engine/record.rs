@@ -87,6 +87,9 @@ pub struct Plan {
     pub layers: Vec<PathBuf>,
     /// Whether it has a terminal.
     pub terminal: bool,
+    /// Whether its program gets an `init` as its parent, which is PID 1.
+    #[serde(default)]
+    pub init: bool,
     /// Whether its standard input is open.
     pub stdin: bool,
     /// Whether its input ends with the first who was attached to it.

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         ours("verbs::options_stand_anywhere", &[Need::Root], options_stand_anywhere),
         ours("verbs::help_is_there", &[], help),
         case("verbs::a_version_in_three_lines", &[], version),
+        case("verbs::a_session_keyring_or_the_callers", &[Need::Root], keyring),
         case("verbs::errors_go_into_the_log", &[], log),
         ours("verbs::steps_go_into_the_log", &[Need::Root], steps_are_noted),
         case("verbs::what_does_not_exist", &[], what_does_not_exist),
@@ -123,6 +124,22 @@ fn options_stand_anywhere(bundle: &mut Bundle) -> Result<(), Failed> {
             Run::new(runtime()).args(words).success()?.says("\"created\"")?;
         }
         bundle.oci(["delete", &id, "-f"]).success()?;
+    }
+    Ok(())
+}
+
+/// Each container has a session keyring of its own, or with the option that of the caller.
+fn keyring(bundle: &mut Bundle) -> Result<(), Failed> {
+    bundle.set("linux.maskedPaths", json!([]));
+    bundle.script("cat /proc/keys");
+    let own = format!("_ses.{}", bundle.id);
+    for (options, has) in [(&[][..], true), (&["--no-new-keyring"], false)] {
+        bundle.write()?;
+        let run = bundle.oci(["run", "--bundle"]).arg(bundle.dir()).args(options);
+        let done = run.arg(&bundle.id).success()?;
+        if done.stdout.contains(&own) != has {
+            return Err(done.failed(&format!("a keyring {own}: {}", !has)));
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         beside("directories_and_archives_are_imported", &[], directories_and_archives),
         beside("zstd_archives_are_imported", &[Need::Program("zstd")], zstd_archives),
+        beside("archives_of_images_are_loaded", &[Need::Program("skopeo")], loaded),
         beside("what_is_no_archive_is_refused", &[], what_is_no_archive_is_refused),
         beside("images_are_listed_in_columns", &[], images_are_listed_in_columns),
         beside("images_have_names", &[], names),
@@ -48,6 +49,34 @@ fn directories_and_archives() -> Result<(), Failed> {
         let stream = house.dockster(["import", "-"]).input(fs::read(&archive)?);
         import(&house, stream, &format!("{name}-stream"))?;
     }
+    house.nothing_left()
+}
+
+/// What skopeo has saved, as docker saves it and as the OCI does, from a file and by a pipe.
+fn loaded() -> Result<(), Failed> {
+    let house = House::empty();
+    let tree = house.tree()?;
+    fs::write(tree.join("etc/marker"), "here\n")?;
+    house.dockster(["import"]).arg(&tree).arg("first").success()?;
+    let store = format!("oci:{}:first:latest", house.root().join("images").display());
+    for kind in ["docker-archive", "oci-archive"] {
+        let (archive, name) = (house.join(kind), format!("{kind}:1"));
+        let to = format!("{kind}:{}:{name}", archive.display());
+        // Its own directories are the host's, and not every user has them.
+        let copy = Run::new("skopeo").args(["--insecure-policy", "--tmpdir"]).arg(house.join(""));
+        copy.args(["copy", "-q", &store, &to]).success()?;
+        let said = format!("Loaded image: {name}\n");
+        let file = house.dockster(["load", "-i"]).arg(&archive).success()?;
+        assert_eq!(file.stdout, said);
+        let pipe = house.dockster(["image", "load", "-q"]).input(fs::read(&archive)?).success()?;
+        assert_eq!(pipe.stdout, said);
+        let ran = house.run([&*name, "cat", "/etc/marker"]).success()?;
+        assert_eq!(ran.stdout, "here\n", "{name}");
+    }
+    let file = house.join("no-archive");
+    fs::write(&file, "no archive")?;
+    let done = house.dockster(["load", "--input"]).arg(&file).code(1)?;
+    assert!(done.stdout.is_empty() && !done.stderr.is_empty(), "{}", done.stderr);
     house.nothing_left()
 }
 

@@ -22,6 +22,8 @@ pub struct CreateOptions {
     pub pid_file: Option<PathBuf>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
+    /// Whether it keeps the caller's session keyring.
+    pub same_keyring: bool,
     /// Whether its program gets an `init` as its parent, which is PID 1.
     pub init: bool,
 }

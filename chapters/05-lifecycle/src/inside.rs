@@ -34,6 +34,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) rootfs: Rootfs,
     pub(crate) own_network: bool,
     pub(crate) preserve_fds: u32,
+    pub(crate) same_keyring: bool,
     pub(crate) stdio: Ends,
     pub(crate) state: State,
     pub(crate) door: Option<Door>,
@@ -54,7 +55,9 @@ impl Inside<'_> {
     pub(crate) fn live(mut self, gate: &Gate, credentials: Change) -> Result<Infallible> {
         self.door.as_ref().map_or(Ok(()), |door| close(door.lock)).call(|| "close(lock)")?;
         setsid().call(|| "setsid")?;
-        keyring(&self.state.id)?;
+        if !self.same_keyring {
+            keyring(&self.state.id)?;
+        }
         if self.own_network {
             loopback()?;
         }

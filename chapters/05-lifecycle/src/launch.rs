@@ -39,6 +39,8 @@ pub struct Launch<'a> {
     pub door: Option<Door>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
+    /// Whether the program keeps the caller's session keyring.
+    pub same_keyring: bool,
     /// Whether the program gets an `init` as its parent, which is PID 1.
     pub init: bool,
 }
@@ -102,7 +104,7 @@ pub fn launch(
     credentials: Credentials,
     recorded: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Started> {
-    let Launch { spec, tree, cgroup, stdio, mut state, door, preserve_fds, init } = launch;
+    let Launch { spec, tree, cgroup, stdio, mut state, door, .. } = launch;
     let process =
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     let new = namespaces::of(spec)?;
@@ -114,11 +116,12 @@ pub fn launch(
         process,
         rootfs,
         own_network: new.plan.has(Namespace::Net),
-        preserve_fds,
+        preserve_fds: launch.preserve_fds,
+        same_keyring: launch.same_keyring,
         stdio: ends,
         state: state.clone(),
         door,
-        init: init.then(Init::prepare).transpose()?,
+        init: launch.init.then(Init::prepare).transpose()?,
     };
     let credentials = credentials(spec, process)?;
     let directory = cgroup.map(Cgroup::dir).transpose()?.flatten();

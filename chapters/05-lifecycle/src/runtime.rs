@@ -157,6 +157,7 @@ impl Birth<'_> {
             state: container.describe(note, Status::Creating),
             door: self.waits.then(|| self.door(place)).transpose()?,
             preserve_fds: self.options.preserve_fds,
+            same_keyring: self.options.same_keyring,
             init: self.options.init,
         };
         // ANCHOR: launch

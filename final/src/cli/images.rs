@@ -1,8 +1,8 @@
-//! `dockster import`, `dockster tag`, `dockster rmi`, `dockster image prune`.
+//! `dockster import`, `dockster load`, `dockster tag`, `dockster rmi`, `dockster image prune`.
 
 use std::fs::File;
-use std::io::{Read, stdin};
-use std::path::Path;
+use std::io::{IsTerminal, Read, stdin};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use ch06_images::{Imported, Recipe, Source};
@@ -26,6 +26,17 @@ pub struct ImportArgs {
     /// A sentence for its history
     #[arg(short, long)]
     message: Option<String>,
+}
+
+/// Load images from an archive that docker, skopeo or podman has saved
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// The archive, packed or not [default: standard input]
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Accepted: nothing is said but what was loaded
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 /// Remove one or more images
@@ -105,6 +116,25 @@ pub fn pruned(engine: &Engine, all: bool, filters: &[String]) -> anyhow::Result<
     let space = space + engine.store().forget_downloads()?;
     let text = if lines.is_empty() { lines } else { format!("Deleted Images:\n{lines}\n") };
     Ok((text, space))
+}
+
+/// Loads them, and says which, as docker does.
+pub fn load(engine: &Engine, args: &LoadArgs) -> anyhow::Result<u8> {
+    let images = match &args.input {
+        Some(path) => {
+            let archive = File::open(path).with_context(|| format!("open {path:?}"))?;
+            engine.store().load_archive(archive)?
+        }
+        None if stdin().is_terminal() => {
+            bail!("requested load from stdin, but stdin is empty")
+        }
+        None => engine.store().load_archive(stdin().lock())?,
+    };
+    let lines = images.iter().map(|image| match &image.name {
+        Some(name) => format!("Loaded image: {name}\n"),
+        None => format!("Loaded image ID: {}\n", image.id),
+    });
+    print(&lines.collect::<String>())
 }
 
 /// Imports, and prints the new image's id.

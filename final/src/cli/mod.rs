@@ -113,6 +113,8 @@ enum Command {
     Logout(login::LogoutArgs),
     /// Make an image of a tar archive or a directory
     Import(images::ImportArgs),
+    /// Load images from an archive that docker, skopeo or podman has saved
+    Load(images::LoadArgs),
     /// List images
     Images(image_list::ImagesArgs),
     /// Give an image one more name
@@ -150,6 +152,8 @@ enum ImageCommand {
     Tag(images::TagArgs),
     /// Make an image of a tar archive or a directory
     Import(images::ImportArgs),
+    /// Load images from an archive that docker, skopeo or podman has saved
+    Load(images::LoadArgs),
     /// Remove one or more images
     #[command(alias = "remove")]
     Rm(images::RmiArgs),
@@ -165,6 +169,7 @@ impl ImageCommand {
             ImageCommand::History(args) => image_inspect::history(engine, &args),
             ImageCommand::Tag(args) => images::tag(engine, &args),
             ImageCommand::Import(args) => images::import(engine, args),
+            ImageCommand::Load(args) => images::load(engine, &args),
             ImageCommand::Rm(args) => images::rmi(engine, &args),
             ImageCommand::Prune(args) => images::prune(engine, &args),
         }
@@ -292,6 +297,7 @@ pub fn main() -> ExitCode {
             Command::Pull(args) => pull::pull(&engine, &args),
             Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
+            Command::Load(args) => images::load(&engine, &args),
             Command::Images(args) => image_list::images(&engine, &args),
             Command::Tag(args) => images::tag(&engine, &args),
             Command::History(args) => image_inspect::history(&engine, &args),

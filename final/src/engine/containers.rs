@@ -262,7 +262,17 @@ impl Engine {
         };
         let cgroup = cgroup.as_ref();
         let init = record.plan.init;
-        let what = Launch { spec, tree, cgroup, stdio, state, door: None, preserve_fds: 0, init };
+        let what = Launch {
+            spec,
+            tree,
+            cgroup,
+            stdio,
+            state,
+            door: None,
+            preserve_fds: 0,
+            same_keyring: false,
+            init,
+        };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;

@@ -68,6 +68,7 @@ pub(super) fn options(args: &Args) -> Result<CreateOptions> {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pid_file: args.value("pid-file").map(PathBuf::from),
         preserve_fds: args.number("preserve-fds")?.unwrap_or(0),
+        same_keyring: args.has("no-new-keyring"),
         init: args.has("init"),
     })
 }

@@ -49,7 +49,7 @@ const CONSOLE: Opt =
     valued("console-socket", "SOCKET", "where the master side of the terminal is sent");
 const PID_FILE: Opt = valued("pid-file", "FILE", "where the process id is written");
 const NO_PIVOT: Opt = switch("no-pivot", "refused: there is no root without pivot_root");
-const NO_KEYRING: Opt = switch("no-new-keyring", "no session keyring is made in any case");
+const NO_KEYRING: Opt = switch("no-new-keyring", "it keeps the caller's session keyring");
 const PRESERVE: Opt = valued("preserve-fds", "N", "how many descriptors from 3 on it keeps");
 const INIT: Opt = switch("init", "a parent for the program, which reaps and forwards signals");
 const DETACH: Opt = switch("detach", "do not wait for its end").short('d');

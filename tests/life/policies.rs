@@ -93,8 +93,9 @@ fn pauses_grow() -> Result<(), Failed> {
 
 fn the_foreground() -> Result<(), Failed> {
     let house = House::new()?;
-    // Enter goes on from a pause, and is a key for the container afterwards.
-    let words = ["run", "-it", "--name", "it", "--restart", "on-failure", "--pause=execve"];
+    // Enter goes on from a pause, and is a key for the container afterwards. (A step that is
+    // taken once: an ordinary user's command has an execve of its own before.)
+    let words = ["run", "-it", "--name", "it", "--restart", "on-failure", "--pause=pivot_root"];
     let run = house.dockster(words).args(["busybox", "sh", "-c", "read x; echo got $x"]);
     let mut terminal = dockster_tests::Terminal::spawn(run.into_command(), 30, 100)?;
     terminal.wait_for("Enter goes on")?;

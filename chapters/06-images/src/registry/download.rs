@@ -52,10 +52,12 @@ impl Downloads<'_> {
     }
 
     /// Fetches a blob, or what is missing of it.
-    pub(crate) fn fetch(&self, blob: &Descriptor) -> Result<()> {
+    ///
+    /// `stored` is its place in the store, where another pull may have put it meanwhile.
+    pub(crate) fn fetch(&self, blob: &Descriptor, stored: &Path) -> Result<()> {
         let hex = blob.digest().digest();
         let path = self.dir.join(format!("{hex}.part"));
-        let Some(mut part) = Part::open(&path, &self.whole(blob))? else {
+        let Some(mut part) = Part::open(&path, [&self.whole(blob), stored])? else {
             (self.progress)(hex, blob.size(), State::Done);
             return Ok(());
         };
@@ -164,9 +166,9 @@ fn start_of(answer: &Response<Body>) -> Option<u64> {
 
 impl Part {
     /// What is there, for us alone. `None`: somebody else has fetched all of it meanwhile.
-    fn open(path: &Path, whole: &Path) -> Result<Option<Self>> {
+    fn open(path: &Path, done: [&Path; 2]) -> Result<Option<Self>> {
         loop {
-            if whole.exists() {
+            if done.iter().any(|place| place.exists()) {
                 return Ok(None);
             }
             let mut options = File::options();
@@ -176,6 +178,11 @@ impl Part {
             // Who had it before us may have finished: then this is no longer its name.
             let ours = file.metadata().call(|| format!("stat({path:?})"))?;
             if fs::metadata(path).is_ok_and(|there| there.ino() == ours.ino()) {
+                // Or it was finished before we opened: what we have locked is a new file.
+                if done.iter().any(|place| place.exists()) {
+                    fs::remove_file(path).call(|| format!("unlink({path:?})"))?;
+                    return Ok(None);
+                }
                 let mut part = Self { file, path: path.to_owned(), hash: Sha256::new(), have: 0 };
                 part.measure()?;
                 return Ok(Some(part));

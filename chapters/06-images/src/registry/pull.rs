@@ -219,7 +219,9 @@ impl Store {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(blob) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = downloads.fetch(blob) {
+                let fetched =
+                    self.blob(blob.digest()).and_then(|stored| downloads.fetch(blob, &stored));
+                if let Err(error) = fetched {
                     let first = !downloads.stop.swap(true, Ordering::Relaxed);
                     return if first { Err(error) } else { Ok(()) };
                 }

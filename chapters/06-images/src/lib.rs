@@ -8,7 +8,7 @@
 //! 3. [`whiteout`]: what a layer takes away; [`stack`]: layers seen as one tree
 //! 4. [`store`]: images on disk, as the OCI says (`layout`: where, and under which lock;
 //!    `ingest`: where content waits until it is whole)
-//! 5. [`import`](mod@import): from an archive or a directory to an image
+//! 5. [`import`](mod@import): from an archive or a directory to an image; [`save`]: and back
 //! 6. [`collect`]: removing what nobody needs any more
 //!
 //! [`name`], [`user`], [`compression`], [`archive`] and [`space`] are tools for these.
@@ -32,6 +32,7 @@ pub mod name;
 mod place;
 mod records;
 pub mod registry;
+pub mod save;
 pub mod space;
 mod sparse;
 pub mod stack;

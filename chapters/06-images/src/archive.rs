@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
+use ch02_chroot::devices::in_user_namespace;
 use ch02_chroot::{Root, root};
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::libc;
@@ -30,21 +31,41 @@ pub fn write(dir: &Path, leave_out: &Path, to: impl Write) -> Result<()> {
     let root = Root::open(dir)?;
     let top = root::stat(&root)?;
     let other = root::stat(Root::open(leave_out)?)?;
-    let mut writer = Writer {
-        root,
-        device: top.st_dev,
-        leave_out: (other.st_dev, other.st_ino),
-        builder: Builder::new(to),
-        links: HashMap::new(),
-    };
+    let leave_out = (other.st_dev, other.st_ino);
+    let mut writer = Writer::new(root, &top, leave_out, Manner::Tree, to);
     writer.node(Path::new(""), &top)?;
-    writer.builder.finish().map_err(|error| moving("writing the archive", error))
+    writer.finish()
+}
+
+/// Writes what lies in `upper`, where an overlay has kept its changes, as a layer: what
+/// overlayfs says by devices and attributes is said by the names of [`whiteout`]. Times
+/// after `latest`, in seconds since 1970, become that, so that the same changes give the
+/// same bytes whenever they were made. Of the root itself nothing is said: `upper` is ours.
+///
+/// # Errors
+/// A file that is called like a whiteout: in a layer it would be one.
+pub fn write_layer(upper: &Path, latest: Option<i64>, to: impl Write) -> Result<()> {
+    let root = Root::open(upper)?;
+    let top = root::stat(&root)?;
+    let mut writer = Writer::new(root, &top, (0, 0), Manner::Layer { latest }, to);
+    writer.below(Path::new(""), &top)?;
+    writer.finish()
+}
+
+/// What the archive is to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// A tree as it is.
+    Tree,
+    /// The changes of an overlay.
+    Layer { latest: Option<i64> },
 }
 
 struct Writer<W: Write> {
     root: Root,
     device: u64,
     leave_out: (u64, u64),
+    manner: Manner,
     builder: Builder<W>,
     /// Where a file of several names was met first.
     links: HashMap<u64, PathBuf>,
@@ -53,6 +74,42 @@ struct Writer<W: Write> {
 type Records = Vec<(String, Vec<u8>)>;
 
 impl<W: Write> Writer<W> {
+    fn new(root: Root, top: &FileStat, leave_out: (u64, u64), manner: Manner, to: W) -> Self {
+        let (device, builder) = (top.st_dev, Builder::new(to));
+        Self { root, device, leave_out, manner, builder, links: HashMap::new() }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.builder.finish().map_err(|error| moving("writing the archive", error))
+    }
+
+    /// One name of an overlay's changes.
+    fn change(&mut self, path: &Path, stat: &FileStat) -> Result<()> {
+        let Manner::Layer { latest } = self.manner else { return self.node(path, stat) };
+        let name = path.file_name().unwrap_or_default();
+        if whiteout::meaning(name)? != whiteout::Meaning::Itself {
+            return Err(Error::new(format!("{path:?} would be a whiteout in a layer")));
+        }
+        let mut stat = *stat;
+        if latest.is_some_and(|latest| stat.st_mtime >= latest) {
+            (stat.st_mtime, stat.st_mtime_nsec) = (latest.unwrap_or_default(), 0);
+        }
+        if !whiteout::is(&stat) {
+            return self.node(path, &stat);
+        }
+        let mut gone = OsString::from(".wh.");
+        gone.push(name);
+        self.mark(&path.with_file_name(gone), &stat)
+    }
+
+    /// An empty file, whose name says something.
+    fn mark(&mut self, path: &Path, stat: &FileStat) -> Result<()> {
+        let mut stat = *stat;
+        stat.st_mode = libc::S_IFREG;
+        let records = vec![("mtime".to_owned(), time(&stat).into_bytes())];
+        self.append(header(&stat), path, records, std::io::empty())
+    }
+
     fn node(&mut self, path: &Path, stat: &FileStat) -> Result<()> {
         let mut header = header(stat);
         let mut records = vec![("mtime".to_owned(), time(stat).into_bytes())];
@@ -110,6 +167,10 @@ impl<W: Write> Writer<W> {
             Ok(())
         })?;
         names.sort();
+        // Of a layer this comes first: it is about what lies below.
+        if self.manner != Manner::Tree && whiteout::is_opaque(&dir, in_user_namespace())? {
+            self.mark(&path.join(".wh..wh..opq"), stat)?;
+        }
         let stats: Vec<(OsString, Option<FileStat>)> = names
             .into_iter()
             .map(|name| whiteout::look(&dir, &name).map(|stat| (name, stat)))
@@ -117,7 +178,7 @@ impl<W: Write> Writer<W> {
         drop(dir);
         for (name, stat) in stats {
             // What went away meanwhile was never there.
-            stat.map_or(Ok(()), |stat| self.node(&path.join(name), &stat))?;
+            stat.map_or(Ok(()), |stat| self.change(&path.join(name), &stat))?;
         }
         Ok(())
     }

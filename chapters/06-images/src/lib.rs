@@ -17,6 +17,7 @@
 
 pub mod apply;
 pub mod archive;
+mod build;
 pub mod collect;
 pub mod compression;
 pub mod copy_up;

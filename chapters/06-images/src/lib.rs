@@ -19,6 +19,7 @@
 
 pub mod apply;
 pub mod archive;
+mod build;
 pub mod collect;
 pub mod compression;
 pub mod copy_up;
@@ -34,6 +35,7 @@ mod inode;
 mod layout;
 mod links;
 mod load;
+mod member;
 pub mod name;
 mod place;
 mod records;

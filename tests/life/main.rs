@@ -15,12 +15,14 @@ mod statuses;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
+mod trees;
 mod words;
 
 fn main() {
     let on_every_host = [looks::trials(), crashes::trials()];
     let anywhere = [
         background::trials(),
+        trees::trials(),
         words::trials(),
         logs::trials(),
         attached::trials(),

@@ -1,6 +1,7 @@
 //! The command line: parse, call the engine, print. Words and flags are docker's.
 
 mod attach;
+mod commit;
 mod containers;
 mod cp;
 mod doctor;
@@ -90,6 +91,10 @@ enum Command {
     Rm(containers::RmArgs),
     /// Copy files between a container and the host
     Cp(cp::CpArgs),
+    /// Make an image of what a container has written
+    Commit(commit::CommitArgs),
+    /// Export all files of a container as a tar archive
+    Export(save::ExportArgs),
     /// Print the processes of a container
     Top(live::TopArgs),
     /// Print what containers use
@@ -221,6 +226,8 @@ impl Command {
             Command::Rm(args) => first(&args.containers),
             Command::Pause(args) | Command::Unpause(args) => first(&args.containers),
             Command::Update(args) => first(&args.containers),
+            Command::Export(args) => Some(&args.container),
+            Command::Commit(args) => Some(&args.container),
             _ => None,
         }
     }
@@ -290,6 +297,8 @@ pub fn main() -> ExitCode {
             Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
             Command::Cp(args) => cp::cp(&engine, &args),
+            Command::Commit(args) => commit::commit(&engine, &args),
+            Command::Export(args) => save::export(&engine, &args),
             Command::Top(args) => live::top(&engine, &args),
             Command::Stats(args) => live::stats(&engine, &args),
             Command::Events(args) => live::events(&engine, &args),

@@ -22,8 +22,9 @@ mod volumes;
 mod words;
 
 fn main() {
-    let on_every_host = [isolation::trials(), limits::trials(), story::trials(), faults::trials()];
+    let on_every_host = [isolation::trials(), limits::trials(), faults::trials()];
     let anywhere = [
+        story::trials(),
         hello::trials(),
         words::trials(),
         options::trials(),

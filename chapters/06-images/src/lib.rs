@@ -19,7 +19,7 @@
 
 pub mod apply;
 pub mod archive;
-mod build;
+pub mod build;
 pub mod collect;
 pub mod compression;
 pub mod copy_up;

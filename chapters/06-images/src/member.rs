@@ -109,6 +109,13 @@ impl<W: Write> Members<W> {
         }
     }
 
+    /// Writes a directory that is made up.
+    pub(crate) fn directory(&mut self, path: &Path, owned: &Owned) -> Result<()> {
+        let mut header = header(owned);
+        header.set_entry_type(EntryType::Directory);
+        self.made_up(header, &path.join(""), owned, b"")
+    }
+
     /// Writes a file that is made up.
     pub(crate) fn text(&mut self, path: &Path, owned: &Owned, content: &[u8]) -> Result<()> {
         let mut header = header(owned);

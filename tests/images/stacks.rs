@@ -10,11 +10,12 @@ use crate::tools::{Archive, Place, Who, helper_run, needs, outcome, run_as, sh};
 
 pub fn trials() -> Vec<Trial> {
     let umoci = [Need::Root, Need::Program("umoci"), Need::Program("skopeo")];
+    let whole = [&umoci[..], &[Need::Debian]].concat();
     let any = needs(&[]);
     let mount = needs(&[Need::UserNamespaces]);
     vec![
         trial("a_stack_of_layers_is_as_umoci_unpacks_it", &umoci, as_umoci),
-        trial("debian_and_its_changes_are_as_umoci_unpacks_them", &umoci, debian),
+        trial("debian_and_its_changes_are_as_umoci_unpacks_them", &whole, debian),
         trial("archives_of_skopeo_are_loaded", &umoci, skopeo),
         trial("a_layer_belongs_to_those_below_it", &any, chains),
         trial("what_a_layer_does_not_say_is_as_it_was_below", &any, not_said),
@@ -125,9 +126,9 @@ fn as_umoci() -> Result<(), Failed> {
     compare(&place)
 }
 
-/// The same over a whole Debian, if the machine has one (`DOCKSTER_TEST_DEBIAN`).
+/// The same over a whole Debian.
 fn debian() -> Result<(), Failed> {
-    let Some(debian) = std::env::var_os("DOCKSTER_TEST_DEBIAN") else { return Ok(()) };
+    let debian = dockster_tests::debian().ok_or("there is no Debian")?;
     let place = Place::new();
     std::os::unix::fs::symlink(debian, place.join("base.tar"))?;
     make(&place)?;

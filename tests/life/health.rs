@@ -1,5 +1,6 @@
 //! Is it well? Checks, what their answers make of a container, and who hears of it.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use dockster_tests::{Failed, Need, Run, Trial, scaled, wait_until};
@@ -16,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         beside("a_paused_container_is_not_asked", &[Need::Limits], a_paused_container),
         beside("a_new_life_is_asked_anew", &[], a_new_life),
         beside("the_foreground_is_asked_too", &[], the_foreground),
+        beside("an_image_says_how_it_is_asked_and_stopped", &[], an_image_says),
         beside("no_check_and_what_contradicts_itself", &[], no_check),
     ]
 }
@@ -166,6 +168,56 @@ fn the_foreground() -> Result<(), Failed> {
     becomes(&house, "healthy")?;
     house.dockster(["stop", "it"]).success()?;
     assert_eq!(run.status()?.code(), Some(4));
+    house.dockster(["rm", "it"]).success()?;
+    house.nothing_left()
+}
+
+/// An archive as docker saves it, of an image whose Dockerfile has HEALTHCHECK and STOPSIGNAL.
+fn saved(house: &House) -> Result<std::path::PathBuf, Failed> {
+    let (tree, dir) = (house.tree()?, house.join("saved"));
+    fs::create_dir(&dir)?;
+    Run::new("tar").arg("-cf").arg(dir.join("layer.tar")).arg("-C").arg(tree).arg(".").success()?;
+    let sum = Run::new("sha256sum").arg(dir.join("layer.tar")).success()?.stdout;
+    let diff_id = format!("sha256:{}", sum.get(..64).ok_or("a digest")?);
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux",
+        "config": {
+            "Cmd": ["sh", "-c", "trap 'exit 7' USR1; echo 0 >/fine; while :; do sleep 0.05; done"],
+            "Env": ["PATH=/bin"],
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", "echo asked; exit $(cat /fine)"],
+                "Interval": 200_000_000, "StartPeriod": 1_000_000, "Retries": 2,
+            },
+            "StopSignal": "SIGUSR1",
+        },
+        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
+        "history": [{ "created_by": "COPY . / # buildkit" }],
+    });
+    let manifest = r#"[{"Config":"c.json","RepoTags":["asked:1"],"Layers":["layer.tar"]}]"#;
+    fs::write(dir.join("c.json"), config.to_string())?;
+    fs::write(dir.join("manifest.json"), manifest)?;
+    let archive = house.join("saved.tar");
+    Run::new("tar").arg("-cf").arg(&archive).arg("-C").arg(dir).arg(".").success()?;
+    Ok(archive)
+}
+
+fn an_image_says() -> Result<(), Failed> {
+    let house = House::empty();
+    house.dockster(["load", "-i"]).arg(saved(&house)?).success()?;
+    house.dockster(["run", "-d", "--name", "it", "asked:1"]).success()?;
+    becomes(&house, "healthy")?;
+    assert!(field(&house, "it", "json .State.Health.Log")?.contains("asked"));
+    set(&house, "1")?;
+    becomes(&house, "unhealthy")?;
+    house.dockster(["stop", "it"]).success()?;
+    assert_eq!(field(&house, "it", ".State.ExitCode")?, "7");
+    // What is made of it says the same.
+    house.dockster(["commit", "it", "again"]).success()?;
+    house.dockster(["rm", "it"]).success()?;
+    house.dockster(["run", "-d", "--name", "it", "again"]).success()?;
+    becomes(&house, "healthy")?;
+    house.dockster(["stop", "it"]).success()?;
+    assert_eq!(field(&house, "it", ".State.ExitCode")?, "7");
     house.dockster(["rm", "it"]).success()?;
     house.nothing_left()
 }

@@ -46,6 +46,15 @@ fn images_come_whole_and_run() -> Result<(), Failed> {
         let done = house.dockster(["pull", &exact]).success()?;
         done.says(&format!("Status: Downloaded newer image for {exact}\n"))?;
         assert_eq!(house.run(["--pull", "never", &exact]).success()?.stdout, "marked\n");
+        // As docker shows it: its repository, and no tag.
+        let repository = format!("{}/team/{name}", server.address);
+        let format = "{{.Repository}} {{.Tag}} {{.Digest}}";
+        let listed = house.dockster(["images", "--format", format, &repository]).success()?;
+        assert_eq!(listed.stdout, format!("{repository} <none> {wanted}\n"));
+        let inspect =
+            ["image", "inspect", "-f", "{{json .RepoTags}} {{json .RepoDigests}}", &exact];
+        let inspected = house.dockster(inspect).success()?.stdout;
+        assert!(inspected.starts_with("[] [\"") && inspected.contains(&exact), "{inspected}");
     }
     assert_eq!(fs::read_dir(house.root().join("downloads"))?.count(), 0);
     house.nothing_left()

@@ -1,35 +1,18 @@
 //! A real Debian: imported, and lived in.
 
-use std::env::var_os;
-use std::path::PathBuf;
-
-use dockster_tests::{Failed, Need, Trial, host, wait_until};
+use dockster_tests::{Failed, Need, Trial, debian, host, wait_until};
 
 use crate::tools::{House, PATIENCE, beside, status_field, wait_for_process};
-
-/// Where a tar archive of a Debian root lies (debootstrap, with procps).
-const ARCHIVE: &str = "DOCKSTER_TEST_DEBIAN";
 
 pub fn trials() -> Vec<Trial> {
     // An ordinary user gets Debian's owners only with ids of their own.
     let needs: &[Need] = if host().root { &[] } else { &[Need::IdRanges] };
-    let trial = beside("debian_feels_like_debian", needs, debian_feels_like_debian);
-    // In CI it has to be there: then the test runs, and says that it is not.
-    match archive().is_some() || var_os("CI").is_some() {
-        true => vec![trial],
-        false => {
-            let reason = "needs DOCKSTER_TEST_DEBIAN=TAR, a Debian root made by debootstrap";
-            vec![trial.with_kind(reason).with_ignored_flag(true)]
-        }
-    }
-}
-
-fn archive() -> Option<PathBuf> {
-    var_os(ARCHIVE).map(PathBuf::from).filter(|path| path.exists())
+    let needs = [&[Need::Debian], needs].concat();
+    vec![beside("debian_feels_like_debian", &needs, debian_feels_like_debian)]
 }
 
 fn debian_feels_like_debian() -> Result<(), Failed> {
-    let archive = archive().ok_or("DOCKSTER_TEST_DEBIAN names no archive")?;
+    let archive = debian().ok_or("there is no Debian")?;
     let house = House::empty();
     house.dockster(["import"]).arg(&archive).arg("debian").success()?;
     owners_and_links(&house)?;

@@ -1,5 +1,7 @@
 //! Which tests run on this machine, and why the others do not.
 
+use std::path::PathBuf;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::host::{Cgroups, find_program, host};
@@ -23,8 +25,18 @@ pub enum Need {
     IdRanges,
     /// Real speed: not the emulated machine (benchmarks, hundreds of runs).
     Speed,
+    /// A whole Debian: the archive that [`debian`] finds.
+    Debian,
     /// A program that a package brings; found with `find_program`.
     Program(&'static str),
+}
+
+/// Where a tar archive of a Debian root lies (debootstrap, with procps).
+const DEBIAN: &str = "DOCKSTER_TEST_DEBIAN";
+
+/// The archive of a Debian root that the machine has, if it has one.
+pub fn debian() -> Option<PathBuf> {
+    std::env::var_os(DEBIAN).map(PathBuf::from).filter(|path| path.exists())
 }
 
 /// Why a need is not met.
@@ -49,6 +61,12 @@ fn missing(need: Need) -> Option<Missing> {
         Need::UserNamespaces => unless(host.user_namespaces, "needs user namespaces"),
         Need::IdRanges => host.id_ranges.as_ref().err().cloned().map(Missing::Part),
         Need::Speed => unless(!host.is_slow(), "needs real speed"),
+        Need::Debian => match debian() {
+            Some(_) => None,
+            None => Some(Missing::Part(format!(
+                "needs {DEBIAN}=TAR, a Debian root made by debootstrap"
+            ))),
+        },
         Need::Program(name) => match find_program(name) {
             Some(_) => None,
             None => Some(Missing::Part(format!("needs the program {name}"))),

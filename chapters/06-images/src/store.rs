@@ -61,6 +61,8 @@ pub struct Image {
 pub struct Listed {
     /// As people know it; `None` when its name went to a newer image.
     pub name: Option<String>,
+    /// Where it was pulled from, as people know it; `None` when it was not.
+    pub repository: Option<String>,
     /// The digest of its configuration: `sha256:...`.
     pub id: String,
     /// The digest by which registries know it.
@@ -105,6 +107,7 @@ impl Store {
                 created: image.config.created().as_deref().and_then(time::from_text),
                 size: blobs + image.manifest.config().size() + descriptor.size(),
                 labels: labels(&image.config),
+                repository: source_of(descriptor).and_then(repository),
                 name: image.name,
                 id: image.id,
                 digest: image.digest,
@@ -185,6 +188,10 @@ impl Store {
             entry: descriptor.clone(),
         })
     }
+}
+
+fn repository(source: &str) -> Option<String> {
+    source.split_once('@').map(|(repository, _)| repository.to_owned())
 }
 
 fn labels(config: &ImageConfiguration) -> HashMap<String, String> {

@@ -55,6 +55,10 @@ pub fn of(engine: &Engine, wanted: &str) -> anyhow::Result<Value> {
     let same: Vec<_> = all.iter().filter(|other| other.id == image.id).collect();
     let tags: Vec<_> = same.iter().filter_map(|other| other.name.as_deref()).collect();
     let mut digests: Vec<_> = tags.iter().map(|tag| at_digest(tag, &image.digest)).collect();
+    // What was pulled by its digest has no tag.
+    let nameless = same.iter().filter(|other| other.name.is_none());
+    let nameless = nameless.filter_map(|other| Some((other.repository.as_ref()?, &other.digest)));
+    digests.extend(nameless.map(|(repository, digest)| format!("{repository}@{digest}")));
     digests.dedup();
     let document = store.document(&image)?;
     let plain = |key: &str| document[key].as_str().unwrap_or_default().to_owned();

@@ -91,8 +91,9 @@ fn headings() -> Value {
 
 /// An image's cells, by docker's names.
 fn row(image: &Listed, whole: bool) -> Value {
-    let name = image.name.as_deref().unwrap_or("<none>:<none>");
-    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
+    let name = image.name.as_deref().and_then(|name| name.rsplit_once(':'));
+    let (repository, tag) =
+        name.unwrap_or((image.repository.as_deref().unwrap_or("<none>"), "<none>"));
     let seconds = created(image);
     json!({
         "Repository": repository,
@@ -166,7 +167,10 @@ impl Filters {
                 Some((name, value)) => image.labels.get(name).is_some_and(|v| v == value),
                 None => image.labels.contains_key(value),
             },
-            "reference" => image.name.as_deref().is_some_and(|name| refers(value, name)),
+            "reference" => {
+                let name = image.name.as_deref().or(image.repository.as_deref());
+                name.is_some_and(|name| refers(value, name))
+            }
             "before" => value.parse().is_ok_and(|other: u64| time < other),
             "since" => value.parse().is_ok_and(|other: u64| time > other),
             "until" => {

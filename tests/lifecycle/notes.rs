@@ -43,10 +43,6 @@ impl Made {
         let mut config: Value = serde_json::from_slice(&fs::read(&file)?)?;
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["sh", "-c", script]);
-        // They take chapter 7.
-        for field in ["capabilities", "noNewPrivileges"] {
-            config["process"].as_object_mut().ok_or("it is an object")?.remove(field);
-        }
         fs::write(&file, config.to_string())?;
         Ok(made)
     }

@@ -92,6 +92,7 @@ fn inspect_has_dockers_shape() -> Result<(), Failed> {
         ("index .Config.Labels \"k\"", "v"),
         (".HostConfig.RestartPolicy.Name", "on-failure"),
         (".HostConfig.RestartPolicy.MaximumRetryCount", "4"),
+        (".HostConfig.Init", "true"),
         (".HostConfig.LogConfig.Type", "json-file"),
         ("json .Config.Cmd", "[\"sh\",\"-c\",\"exit 1\"]"),
     ];

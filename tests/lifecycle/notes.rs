@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a_reused_pid_is_not_the_container", NS, reused_pid),
         trial("one_command_at_a_time", NS, one_at_a_time),
         trial("a_name_is_given_to_one_only", NS, one_name),
+        trial("two_roots_do_not_meet", NS, two_roots),
     ]
 }
 
@@ -54,6 +55,13 @@ impl Made {
         run.args(words.split(' ')).dir(self.dir.path())
     }
 
+    /// The same name, in another directory of states.
+    fn elsewhere(&self, words: &str) -> Run {
+        let words = words.replace("ID", &self.id());
+        let run = Run::new(env!("CARGO_BIN_EXE_05-lifecycle")).arg("--root");
+        run.arg(self.dir.join("elsewhere")).args(words.split(' ')).dir(self.dir.path())
+    }
+
     /// A name of its own: its cgroup, where there is one, is called so too.
     fn id(&self) -> String {
         self.dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -84,6 +92,7 @@ impl Drop for Made {
     fn drop(&mut self) {
         // After a failure; else there is nothing any more.
         let _ = self.runtime("delete --force ID").done();
+        let _ = self.elsewhere("delete --force ID").done();
     }
 }
 
@@ -94,7 +103,11 @@ fn create(made: &Made) -> Result<(), Failed> {
 
 /// With other options.
 pub fn create_as(made: &Made, words: &str) -> Result<(), Failed> {
-    let mut create = made.runtime(words).into_command();
+    create_with(made, made.runtime(words))
+}
+
+fn create_with(made: &Made, create: Run) -> Result<(), Failed> {
+    let mut create = create.into_command();
     let said = made.dir.join("said");
     let file = File::create(&said)?;
     create.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
@@ -164,5 +177,17 @@ fn one_name() -> Result<(), Failed> {
     let error = create(&made).err().ok_or("two have one name")?;
     assert!(error.message().is_some_and(|text| text.contains("already exists")), "{error:?}");
     assert_eq!(made.status()?, "created");
+    made.end()
+}
+
+/// One id under two roots is two containers: the end of one is not the other's.
+fn two_roots() -> Result<(), Failed> {
+    let made = Made::new("sleep 1000")?;
+    create(&made)?;
+    create_with(&made, made.elsewhere("create ID"))?;
+    made.runtime("start ID").success()?;
+    made.elsewhere("delete --force ID").success()?;
+    assert_eq!(made.status()?, "running");
+    fs::remove_dir(made.dir.join("elsewhere"))?;
     made.end()
 }

@@ -66,6 +66,7 @@ fn inspect_has_dockers_shape() -> Result<(), Failed> {
         "k=v",
         "--restart",
         "on-failure:4",
+        "--init",
         "--stop-signal",
         "INT",
         "-h",

@@ -71,7 +71,18 @@ impl Made {
         self.dir.join("state")
     }
 
-    fn status(&self) -> Result<String, Failed> {
+    /// What `create` and the container have said.
+    pub fn said(&self) -> PathBuf {
+        self.dir.join("said")
+    }
+
+    /// Its first process.
+    pub fn pid(&self) -> Result<i64, Failed> {
+        let state: Value = serde_json::from_str(&self.runtime("state ID").success()?.stdout)?;
+        state["pid"].as_i64().ok_or("no pid".into())
+    }
+
+    pub fn status(&self) -> Result<String, Failed> {
         let state: Value = serde_json::from_str(&self.runtime("state ID").success()?.stdout)?;
         Ok(state["status"].as_str().unwrap_or_default().to_owned())
     }
@@ -80,7 +91,12 @@ impl Made {
         wait_until(status, SECONDS, || self.status().is_ok_and(|now| now == status))
     }
 
-    pub fn end(&self) -> Result<(), Failed> {
+    pub fn end(self) -> Result<(), Failed> {
+        self.left_nothing()
+    }
+
+    /// After `delete --force` nothing is there, whatever has happened before.
+    pub fn left_nothing(&self) -> Result<(), Failed> {
         self.runtime("delete --force ID").success()?;
         let left = fs::read_dir(self.root())?.count();
         assert_eq!(left, 0, "a directory is left");
@@ -91,7 +107,10 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         // After a failure; else there is nothing any more.
-        let _ = self.runtime("delete --force ID").done();
+        for entry in fs::read_dir(self.root()).into_iter().flatten().flatten() {
+            let id = entry.file_name().to_string_lossy().into_owned();
+            let _ = self.runtime(&format!("delete --force {id}")).done();
+        }
         let _ = self.elsewhere("delete --force ID").done();
     }
 }
@@ -108,7 +127,7 @@ pub fn create_as(made: &Made, words: &str) -> Result<(), Failed> {
 
 fn create_with(made: &Made, create: Run) -> Result<(), Failed> {
     let mut create = create.into_command();
-    let said = made.dir.join("said");
+    let said = made.said();
     let file = File::create(&said)?;
     create.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     match create.status()?.success() {

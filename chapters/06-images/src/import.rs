@@ -92,6 +92,7 @@ impl Store {
     /// Puts new images with all that they need in their places: blobs, unpacked layers,
     /// the names last.
     pub(crate) fn keep(&self, ingest: Ingest, blobs: &[Blob], new: &[New]) -> Result<Vec<Image>> {
+        // ANCHOR: keep
         ingest.sync()?;
         let lock = self.lock()?;
         for blob in blobs {
@@ -108,6 +109,7 @@ impl Store {
             self.tag(&ingest, entry, new.name.as_deref())?;
             kept.push(image);
         }
+        // ANCHOR_END: keep
         drop(lock);
         ingest.finish()?;
         Ok(kept)

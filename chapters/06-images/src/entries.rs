@@ -59,7 +59,6 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    // ANCHOR: next
     /// The next entry; `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "between two calls the data is read")]
     pub fn next(&mut self) -> Result<Option<Entry>> {
@@ -78,7 +77,6 @@ impl<R: Read> Entries<R> {
             }
         }
     }
-    // ANCHOR_END: next
 
     fn entry(
         &mut self,

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What an archive says, header by header.
 //!
 //! A tar archive is a row of 512-byte headers, each followed by the file's data.

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! From an archive or a directory to an image of one layer.
 
 use std::io::Read;

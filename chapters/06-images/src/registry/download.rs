@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! One blob, from the registry to the disk: measured while it comes, and taken up again
 //! where it broke off, in this pull or in a later one.
 //!

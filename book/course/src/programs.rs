@@ -134,7 +134,7 @@ mod tests {
     fn says_kindly_what_there_is_not() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         assert_eq!(with_program(&tree, "1").unwrap().name, "01-clone");
-        let none = with_program(&tree, "06").unwrap_err().to_string();
+        let none = with_program(&tree, "07").unwrap_err().to_string();
         assert!(none.contains("no program yet"), "{none}");
         assert!(with_program(&tree, "0").unwrap_err().to_string().contains("machine's own"));
     }

@@ -12,7 +12,8 @@ use nix::sys::stat::{Mode, SFlag, fchmod, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 
 use crate::apply::Applier;
-use crate::stack::{Found, in_the_way};
+use crate::follow::in_the_way;
+use crate::stack::Found;
 use crate::{copy_up, trees, whiteout};
 
 /// A directory in which entries are made.
@@ -114,7 +115,9 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
+// ANCHOR: open-directory
 pub(crate) fn open_directory(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(parent, name, flags, Mode::empty()).call(|| format!("openat({name:?}, O_NOFOLLOW)"))
 }
+// ANCHOR_END: open-directory

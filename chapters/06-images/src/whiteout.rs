@@ -46,10 +46,12 @@ pub fn meaning(name: &OsStr) -> Result<Meaning<'_>> {
 }
 
 /// Puts overlayfs's whiteout at `name`.
+// ANCHOR: make
 pub fn make(parent: impl AsFd, name: &OsStr) -> nix::Result<()> {
     // The one device that the root of a user namespace may make, too.
     mknodat(parent, name, SFlag::S_IFCHR, Mode::empty(), 0)
 }
+// ANCHOR_END: make
 
 /// What is at `name`, without following it; `None` if nothing is.
 pub fn look(parent: impl AsFd, name: &OsStr) -> Result<Option<FileStat>> {
@@ -109,6 +111,7 @@ impl Applier<'_> {
         }
         self.enter(parent)?;
         self.space.take_entry()?;
+        // ANCHOR: whiteout
         match look(self.place(), name)? {
             None => make(self.place(), name).call(|| "mknodat(S_IFCHR, 0:0)"),
             Some(stat) if kind(&stat) == SFlag::S_IFDIR => {
@@ -117,6 +120,7 @@ impl Applier<'_> {
             }
             Some(_) => Ok(()),
         }
+        // ANCHOR_END: whiteout
     }
 }
 

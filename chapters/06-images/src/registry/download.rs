@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! One blob, from the registry to the disk: measured while it comes, and taken up again
 //! where it broke off, in this pull or in a later one.
 //!
@@ -18,8 +20,9 @@ use sha2::{Digest as _, Sha256};
 use ureq::http::{Method, Response, StatusCode, header};
 use ureq::{Body, BodyReader};
 
-use super::client::{Client, Request, failed};
+use super::client::{Client, Request};
 use super::patience::{Fault, Patience};
+use super::refusal::failed;
 use super::{Progress, State};
 use crate::space::{Limits, Space};
 use crate::{digest, ingest};

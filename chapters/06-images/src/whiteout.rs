@@ -34,6 +34,7 @@ pub enum Meaning<'a> {
 
 /// What `name`, the last of a path, means.
 pub fn meaning(name: &OsStr) -> Result<Meaning<'_>> {
+    // HOLE: 06.1
     let Some(rest) = name.as_bytes().strip_prefix(b".wh.") else { return Ok(Meaning::Itself) };
     match rest {
         b".wh..opq" => Ok(Meaning::Opaque),
@@ -41,6 +42,7 @@ pub fn meaning(name: &OsStr) -> Result<Meaning<'_>> {
         b"" | b"." | b".." => Err(Error::new("a whiteout of what has no name")),
         _ => Ok(Meaning::Gone(OsStr::from_bytes(rest))),
     }
+    // HOLE_END: 06.1
 }
 
 /// Puts overlayfs's whiteout at `name`.

@@ -22,6 +22,7 @@
 
 pub mod apply;
 pub mod archive;
+pub mod build;
 pub mod collect;
 pub mod compression;
 pub mod copy_up;
@@ -37,6 +38,7 @@ mod inode;
 mod layout;
 mod links;
 mod load;
+mod member;
 pub mod name;
 mod place;
 mod records;

@@ -1,6 +1,7 @@
 //! The command line: parse, call the engine, print. Words and flags are docker's.
 
 mod attach;
+mod build;
 mod containers;
 mod cp;
 mod doctor;
@@ -104,6 +105,11 @@ enum Command {
     /// What is done to all of it
     #[command(subcommand)]
     System(SystemCommand),
+    /// Build an image from a Dockerfile
+    Build(Box<build::BuildArgs>),
+    /// What is done to what was built before
+    #[command(subcommand)]
+    Builder(build::BuilderCommand),
     /// Download an image from a registry
     Pull(pull::PullArgs),
     /// Upload an image to a registry
@@ -144,6 +150,8 @@ enum ContainerCommand {
 
 #[derive(Subcommand)]
 enum ImageCommand {
+    /// Build an image from a Dockerfile
+    Build(Box<build::BuildArgs>),
     /// List images
     #[command(alias = "list")]
     Ls(image_list::ImagesArgs),
@@ -169,6 +177,7 @@ enum ImageCommand {
 impl ImageCommand {
     fn run(self, engine: &Engine) -> anyhow::Result<u8> {
         match self {
+            ImageCommand::Build(args) => build::build(engine, &args),
             ImageCommand::Ls(args) => image_list::images(engine, &args),
             ImageCommand::Inspect(args) => image_inspect::inspect(engine, &args),
             ImageCommand::History(args) => image_inspect::history(engine, &args),
@@ -205,6 +214,9 @@ impl Command {
                 | Command::Restart(_)
                 | Command::Exec(_)
                 | Command::System(SystemCommand::Start)
+                | Command::Build(_)
+                | Command::Builder(build::BuilderCommand::Build(_))
+                | Command::Image(ImageCommand::Build(_))
         )
     }
 
@@ -300,6 +312,8 @@ pub fn main() -> ExitCode {
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }
+            Command::Build(args) => build::build(&engine, &args),
+            Command::Builder(command) => build::builder(&engine, &command),
             Command::Pull(args) => pull::pull(&engine, &args),
             Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),

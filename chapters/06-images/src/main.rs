@@ -127,14 +127,14 @@ fn pull(store: &Store, image: &str) -> Result<()> {
     let pull =
         Pull { registries: &registries, keychain: &keychain, platform: None, progress: &progress };
     let pulled = store.pull(&name::parse(image)?, &pull)?;
-    say(&pulled.digest.to_string())
+    say(pulled.digest.as_ref())
 }
 
 fn push(store: &Store, image: &str) -> Result<()> {
     let (registries, keychain) = (Registries::default(), Keychain::open()?);
     let push = Push { registries: &registries, keychain: &keychain, progress: &progress };
     let pushed = store.push(&name::parse(image)?, &push)?;
-    say(&pushed.digest.to_string())
+    say(pushed.digest.as_ref())
 }
 
 /// A line for each blob whose fate is known.

@@ -44,17 +44,20 @@ pub fn exec(
         {
             settings::run_on(cpus)?;
         }
+        // ANCHOR: inside
         // Its mount namespace has its root as /.
         let root = Root::open("/".as_ref())?;
         connect(&ends, &root, gate, process)?;
         enter(process.cwd())?;
         let program = program(process, home(&root, process), preserve_fds)?.find()?;
+        // ANCHOR_END: inside
         settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
         let cpus =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
         cpus.map_or(Ok(()), settings::run_on)?;
         program.exec_after(gate, credentials)
     })?;
+    // ANCHOR: outside
     // The pid may have become another's before the namespaces were entered.
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
@@ -62,5 +65,6 @@ pub fn exec(
     cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
     settings::from_outside(process, child.pid())?;
     let (child, terminal) = child.start()?;
+    // ANCHOR_END: outside
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
 }

@@ -21,6 +21,7 @@ mod progress;
 mod pull;
 mod push;
 mod run;
+mod save;
 mod system;
 mod unit;
 mod volumes;
@@ -121,6 +122,8 @@ enum Command {
     Import(images::ImportArgs),
     /// Load images from an archive that docker, skopeo or podman has saved
     Load(images::LoadArgs),
+    /// Save images to an archive that docker, skopeo or podman can load
+    Save(save::SaveArgs),
     /// List images
     Images(image_list::ImagesArgs),
     /// Give an image one more name
@@ -162,6 +165,8 @@ enum ImageCommand {
     Import(images::ImportArgs),
     /// Load images from an archive that docker, skopeo or podman has saved
     Load(images::LoadArgs),
+    /// Save images to an archive that docker, skopeo or podman can load
+    Save(save::SaveArgs),
     /// Remove one or more images
     #[command(alias = "remove")]
     Rm(images::RmiArgs),
@@ -179,6 +184,7 @@ impl ImageCommand {
             ImageCommand::Tag(args) => images::tag(engine, &args),
             ImageCommand::Import(args) => images::import(engine, args),
             ImageCommand::Load(args) => images::load(engine, &args),
+            ImageCommand::Save(args) => save::save(engine, &args),
             ImageCommand::Rm(args) => images::rmi(engine, &args),
             ImageCommand::Prune(args) => images::prune(engine, &args),
         }
@@ -312,6 +318,7 @@ pub fn main() -> ExitCode {
             Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
             Command::Load(args) => images::load(&engine, &args),
+            Command::Save(args) => save::save(&engine, &args),
             Command::Images(args) => image_list::images(&engine, &args),
             Command::Tag(args) => images::tag(&engine, &args),
             Command::History(args) => image_inspect::history(&engine, &args),

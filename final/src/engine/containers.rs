@@ -326,6 +326,10 @@ impl Engine {
 
     /// Nothing is left of it, nor of its nameless volumes.
     pub(super) fn forget(&self, record: &Record, claim: Claim) -> Result<()> {
+        if record.at_rest() {
+            // Whoever is killed from here on leaves what the next command takes further.
+            Record { status: Status::Removing, ..record.clone() }.save(claim.dir())?;
+        }
         self.remove_anonymous(record)?;
         let (name, dir) = (&record.name, claim.dir().display().to_string());
         step!(

@@ -37,7 +37,10 @@ pub fn exec(
     let credentials = credentials(spec, process)?;
     let (ends, ours) = streams(stdio)?;
     let target = Pid::from_raw(init.pid);
+    let entrance = cgroup.map(Cgroup::only_entrance).transpose()?.flatten();
+    let by_us = cgroup.filter(|_| entrance.is_none());
     let child = join(target, Namespaces::of(Namespace::ALL), |gate| {
+        entrance.map_or(Ok(()), |entrance| entrance.enter())?;
         setsid().call(|| "setsid")?;
         if let Some(cpus) =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.initial().as_deref())
@@ -62,7 +65,7 @@ pub fn exec(
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
     }
-    cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
+    by_us.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
     settings::from_outside(process, child.pid())?;
     let (child, terminal) = child.start()?;
     // ANCHOR_END: outside

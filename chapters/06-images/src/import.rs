@@ -1,11 +1,10 @@
 //! From an archive or a directory to an image of one layer.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ch01_clone::{Context, Result, step};
+use ch01_clone::{Result, step};
 use oci_spec::image::{Config, Descriptor, DescriptorBuilder, History, ImageConfiguration};
 use oci_spec::image::{ImageManifestBuilder, MediaType, Platform, PlatformBuilder, RootFs};
 
@@ -79,9 +78,7 @@ impl Store {
     fn import_now(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
         let ingest = Ingest::begin(self)?;
         let (kind, archive) = self.archive(&ingest, source)?;
-        let path = &archive.path;
-        let file = File::open(path).call(|| format!("open({path:?})"))?;
-        let layer = ingest.unpack(file, &[], recipe.limits)?;
+        let layer = ingest.unpack(&archive.path, &[], recipe.limits)?;
         let config = configuration(recipe, &layer);
         let config_blob = json_blob(&ingest, "config", &config)?;
         let layers = vec![descriptor(kind.media_type(), &archive)];

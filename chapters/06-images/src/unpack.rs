@@ -106,7 +106,8 @@ impl Unpacking<'_> {
             self.here.push_front(place);
             return Ok(());
         }
-        let layer = self.ingest.unpack(blob()?, self.here.make_contiguous(), Limits::default())?;
+        let layer =
+            self.ingest.unpack_from(blob()?, self.here.make_contiguous(), Limits::default())?;
         if layer.diff_id != wanted {
             let what = format!("the layer is {}, and should be {wanted}", layer.diff_id);
             return Err(Error::new(what).hint("remove the image and get it again"));

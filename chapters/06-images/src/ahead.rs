@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Reading ahead: what one thread unpacks, another one hashes and writes.
 
 use std::io::{self, Read};

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! From an archive or a directory to an image of one layer.
 
 use std::io::Read;
@@ -92,6 +94,7 @@ impl Store {
     /// Puts new images with all that they need in their places: blobs, unpacked layers,
     /// the names last.
     pub(crate) fn keep(&self, ingest: Ingest, blobs: &[Blob], new: &[New]) -> Result<Vec<Image>> {
+        // ANCHOR: keep
         ingest.sync()?;
         let lock = self.lock()?;
         for blob in blobs {
@@ -108,6 +111,7 @@ impl Store {
             self.tag(&ingest, entry, new.name.as_deref())?;
             kept.push(image);
         }
+        // ANCHOR_END: keep
         drop(lock);
         ingest.finish()?;
         Ok(kept)

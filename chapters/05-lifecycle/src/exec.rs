@@ -37,30 +37,37 @@ pub fn exec(
     let credentials = credentials(spec, process)?;
     let (ends, ours) = streams(stdio)?;
     let target = Pid::from_raw(init.pid);
+    let entrance = cgroup.map(Cgroup::only_entrance).transpose()?.flatten();
+    let by_us = cgroup.filter(|_| entrance.is_none());
     let child = join(target, Namespaces::of(Namespace::ALL), |gate| {
+        entrance.map_or(Ok(()), |entrance| entrance.enter())?;
         setsid().call(|| "setsid")?;
         if let Some(cpus) =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.initial().as_deref())
         {
             settings::run_on(cpus)?;
         }
+        // ANCHOR: inside
         // Its mount namespace has its root as /.
         let root = Root::open("/".as_ref())?;
         connect(&ends, &root, gate, process)?;
         enter(process.cwd())?;
         let program = program(process, home(&root, process), preserve_fds)?.find()?;
+        // ANCHOR_END: inside
         settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
         let cpus =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
         cpus.map_or(Ok(()), settings::run_on)?;
         program.exec_after(gate, credentials)
     })?;
+    // ANCHOR: outside
     // The pid may have become another's before the namespaces were entered.
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
     }
-    cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
+    by_us.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
     settings::from_outside(process, child.pid())?;
     let (child, terminal) = child.start()?;
+    // ANCHOR_END: outside
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
 }

@@ -15,8 +15,10 @@ mod fields_hooks;
 mod fields_linux;
 mod fields_mounts;
 mod fields_process;
+mod given;
 mod life;
 mod podman;
+mod sockets;
 mod verbs;
 
 fn main() {
@@ -26,6 +28,7 @@ fn main() {
         containerd::trials(),
         docker::trials(),
         fields::trials(),
+        given::trials(),
         life::trials(),
         verbs::trials(),
     ];

@@ -64,6 +64,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// Adds a variable (`NAME=value`) to its environment, for what nobody could know before.
+    pub fn add(&mut self, variable: impl Into<OsString>) -> Result<()> {
+        self.program.env.push(c_string(variable)?);
+        Ok(())
+    }
+
     /// Becomes the program.
     pub fn exec(self, gate: &Gate) -> Result<Infallible> {
         self.exec_after(gate, || Ok(()))

@@ -2,6 +2,9 @@
 //!
 //! One more process in a container that runs.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use ch01_clone::{Context, Error, Namespace, Namespaces, Result, join};
 use ch02_chroot::Root;
 use ch03_cgroups::Cgroup;
@@ -22,6 +25,9 @@ pub struct Exec<'a> {
     pub process: &'a Process,
     /// Its standard streams.
     pub stdio: Stdio,
+    /// Where below the container's cgroup it runs, by controller, `""` for all: see
+    /// [`Cgroup::below`]. Empty: in the container's own.
+    pub cgroups: BTreeMap<String, PathBuf>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
 }
@@ -33,7 +39,14 @@ pub fn exec(
     cgroup: Option<&Cgroup>,
     credentials: Credentials,
 ) -> Result<Started> {
-    let Exec { spec, process, stdio, preserve_fds } = *exec;
+    let Exec { spec, process, stdio, preserve_fds, .. } = *exec;
+    let below = match cgroup {
+        Some(cgroup) if !exec.cgroups.is_empty() => Some(cgroup.below(&exec.cgroups)?),
+        None if !exec.cgroups.is_empty() => {
+            return Err(Error::new("the container has no cgroup of its own"));
+        }
+        _ => None,
+    };
     let credentials = credentials(spec, process)?;
     let (ends, ours) = streams(stdio)?;
     let target = Pid::from_raw(init.pid);
@@ -48,7 +61,7 @@ pub fn exec(
         let root = Root::open("/".as_ref())?;
         connect(&ends, &root, gate, process)?;
         enter(process.cwd())?;
-        let program = program(process, home(&root, process), preserve_fds)?.find()?;
+        let program = program(process, home(&root, process), None, preserve_fds)?.find()?;
         settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
         let cpus =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
@@ -59,7 +72,10 @@ pub fn exec(
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
     }
-    cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
+    match &below {
+        Some(below) => below.add(child.pid())?,
+        None => cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?,
+    }
     settings::from_outside(process, child.pid())?;
     let (child, terminal) = child.start()?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })

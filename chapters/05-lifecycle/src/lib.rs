@@ -29,6 +29,7 @@ pub mod incarnation;
 mod init;
 mod inside;
 pub mod launch;
+pub mod listen;
 mod more;
 pub mod mounts;
 mod namespaces;

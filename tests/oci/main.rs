@@ -14,6 +14,7 @@ mod fields_confine;
 mod fields_hooks;
 mod fields_linux;
 mod fields_mounts;
+mod fields_notify;
 mod fields_process;
 mod given;
 mod life;

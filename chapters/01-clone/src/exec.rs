@@ -72,11 +72,15 @@ impl Found {
 
     /// Becomes the program.
     pub fn exec(self, gate: &Gate) -> Result<Infallible> {
-        self.exec_after(gate, || Ok(()))
+        self.exec_after(gate, |_| Ok(()))
     }
 
     /// The same; `last` is the last that happens before, and may forbid all else.
-    pub fn exec_after(self, gate: &Gate, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
+    pub fn exec_after(
+        self,
+        gate: &Gate,
+        last: impl FnOnce(&Gate) -> Result<()>,
+    ) -> Result<Infallible> {
         let Program { args, env, dies_with_parent, keeps } = &self.program;
         // ANCHOR: become_it
         sys::default_signals().call(|| "sigprocmask(SIG_SETMASK)")?;
@@ -88,7 +92,7 @@ impl Found {
         // each step hears it after the last one.)
         let say = |when| if steps::watched() == when { gate.send(&Message::Exec) } else { Ok(()) };
         say(false)?;
-        last()?;
+        last(gate)?;
         // ANCHOR_END: become_it
         let file = &self.file;
         let Err(error) = step!(

@@ -37,8 +37,10 @@ pub enum Message {
     Go,
     /// From the child, if somebody watches: the step it is about to take.
     Step(Step),
-    /// From the child, from chapter 5 on: it waits once more, for its parent's hooks.
-    Ready,
+    /// From the child, from chapter 5 on: it waits once more, for its parent's hooks; or from
+    /// chapter 7 on until its parent has passed on the descriptor by which a supervisor hears
+    /// of its system calls.
+    Ready(Option<OwnedFd>),
     /// From the child, from chapter 5 on: the master side of its terminal.
     Terminal(OwnedFd),
     /// From the helper in `join`: the child that it made in its parent's name.
@@ -85,7 +87,9 @@ impl Gate {
         let bytes = wire::encode(message);
         let data = [IoSlice::new(&bytes)];
         let fds: Vec<_> = match message {
-            Message::Terminal(fd) | Message::Child(_, fd) => vec![fd.as_raw_fd()],
+            Message::Terminal(fd) | Message::Child(_, fd) | Message::Ready(Some(fd)) => {
+                vec![fd.as_raw_fd()]
+            }
             _ => Vec::new(),
         };
         let rights = [ControlMessage::ScmRights(&fds)];

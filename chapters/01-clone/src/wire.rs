@@ -20,7 +20,7 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
     let (tag, fields) = match message {
         Message::Go => (b'g', vec![]),
         Message::Exec => (b'x', vec![]),
-        Message::Ready => (b'r', vec![]),
+        Message::Ready(_) => (b'r', vec![]),
         Message::Terminal(_) => (b't', vec![]),
         Message::Child(pid, _) => {
             number = pid.to_string();
@@ -48,7 +48,7 @@ pub(crate) fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Option<Message> {
     Some(match tag {
         b'g' => Message::Go,
         b'x' => Message::Exec,
-        b'r' => Message::Ready,
+        b'r' => Message::Ready(fd),
         b't' => Message::Terminal(fd?),
         b'c' => Message::Child(next()?.parse().ok()?, fd?),
         b's' => Message::Step(Step {

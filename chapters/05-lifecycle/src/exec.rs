@@ -15,7 +15,8 @@ use crate::credentials::Credentials;
 use crate::incarnation::Incarnation;
 use crate::inside::{connect, enter, home, program};
 use crate::launch::{Started, Stdio, streams, with_terminal};
-use crate::settings;
+use crate::state::State;
+use crate::{settings, supervisor};
 
 /// What is run in a container, and how.
 pub struct Exec<'a> {
@@ -28,6 +29,8 @@ pub struct Exec<'a> {
     /// Where below the container's cgroup it runs, by controller, `""` for all: see
     /// [`Cgroup::below`]. Empty: in the container's own.
     pub cgroups: BTreeMap<String, PathBuf>,
+    /// How the container stands, for the supervisor of its system calls if it has one.
+    pub state: Option<&'a State>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
 }
@@ -77,6 +80,10 @@ pub fn exec(
         None => cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?,
     }
     settings::from_outside(process, child.pid())?;
-    let (child, terminal) = child.start()?;
+    let pid = child.pid().as_raw();
+    let (child, terminal) = child.start_with(|given| match (given, exec.state) {
+        (Some(listener), Some(state)) => supervisor::give(spec, pid, state, listener),
+        _ => Err(Error::new("the child waits for nothing that is known")),
+    })?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
 }

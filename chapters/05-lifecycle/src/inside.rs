@@ -102,7 +102,7 @@ impl Inside<'_> {
     fn hooks_before_pivot(&self, gate: &Gate) -> Result<()> {
         let of = |moment: Moment| moment.of(self.spec.hooks());
         if !of(Moment::Prestart).is_empty() || !of(Moment::CreateRuntime).is_empty() {
-            gate.send(&Message::Ready)?;
+            gate.send(&Message::Ready(None))?;
             gate.wait()?;
         }
         hooks::run(self.spec.hooks(), Moment::CreateContainer, &self.state)

@@ -22,7 +22,7 @@ use crate::hooks::{self, Moment};
 use crate::init::Init;
 use crate::inside::{Ends, Inside};
 use crate::state::State;
-use crate::{mounts, namespaces, settings};
+use crate::{mounts, namespaces, settings, supervisor};
 
 /// What is launched, and how.
 pub struct Launch<'a> {
@@ -134,9 +134,12 @@ pub fn launch(
     settings::from_outside(process, child.pid())?;
     recorded(child.pid())?;
     state.pid = child.pid().as_raw();
-    let (child, terminal) = child.start_with(|| {
-        hooks::run(spec.hooks(), Moment::Prestart, &state)?;
-        hooks::run(spec.hooks(), Moment::CreateRuntime, &state)
+    let (child, terminal) = child.start_with(|given| match given {
+        Some(listener) => supervisor::give(spec, state.pid, &state, listener),
+        None => {
+            hooks::run(spec.hooks(), Moment::Prestart, &state)?;
+            hooks::run(spec.hooks(), Moment::CreateRuntime, &state)
+        }
     })?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
 }

@@ -42,6 +42,7 @@ mod settings;
 pub mod state;
 pub mod statistics;
 pub mod stop;
+mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -18,7 +18,8 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     protect()?;
     let containers = cli.runtime()?;
     let container = containers.open(args.id()?)?;
-    if !args.has("ignore-paused") && container.state()?.status == Status::Paused {
+    let state = container.state()?;
+    if !args.has("ignore-paused") && state.status == Status::Paused {
         return Err(Error::new(
             "cannot exec in a paused container (use --ignore-paused to override)",
         ));
@@ -33,7 +34,8 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
         false => create::ours(terminal),
     };
     let (cgroups, preserve_fds) = (cgroups(args)?, options.preserve_fds);
-    let what = Exec { spec: &spec, process: &process, stdio, cgroups, preserve_fds };
+    let state = Some(&state);
+    let what = Exec { spec: &spec, process: &process, stdio, cgroups, state, preserve_fds };
     if detach {
         container.exec(&what, &options)?.child.leave();
         return Ok(0);

@@ -1,11 +1,11 @@
 // Times programs in turn, A B C A B C ..., so that what else the machine does
-// meets all of them alike, and prints medians and ratios.
+// meets all of them alike, and prints a table.
 //
 // usage: laps ROUNDS ::: NAME MOUNTS COMMAND ARG... ::: NAME MOUNTS COMMAND ...
 //
 // MOUNTS is the mount namespace to start in, /proc/PID/ns/mnt, or "-". A lap begins
 // right before execve, in the child, and ends when the program has been waited for.
-// Ratios refer to the programs named crun and floor.
+// Ratios are those of medians, to the programs of this table named crun and floor.
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -62,6 +62,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static void ratio(double median, double peer) {
+    // Where there is nobody to compare with, nothing is said.
+    isnan(peer) ? printf(" %8s", "") : printf(" %8.2f", median / peer);
+}
+
 int main(int argc, char **argv) {
     struct program programs[PROGRAMS];
     int rounds = argc > 1 ? atoi(argv[1]) : 0, count = 0;
@@ -90,12 +95,14 @@ int main(int argc, char **argv) {
         if (!strcmp(programs[i].name, "crun")) crun = median;
         if (!strcmp(programs[i].name, "floor")) floor = median;
     }
-    printf("%-22s %9s %8s %8s %8s %8s\n", "", "median ms", "10 %", "90 %", "x crun", "x floor");
+    printf("%-26s %8s %8s %8s %8s %8s %8s\n", "ms", "least", "median", "mean", "90 %", "x crun", "x floor");
     for (int i = 0; i < count; i++) {
-        double *laps = programs[i].laps, median = laps[rounds / 2];
-        printf("%-22s %9.2f %8.2f %8.2f", programs[i].name, median, laps[rounds / 10], laps[rounds * 9 / 10]);
-        // "nan" where there is nobody to compare with.
-        printf(" %8.2f %8.2f\n", median / crun, median / floor);
+        double *laps = programs[i].laps, median = laps[rounds / 2], sum = 0;
+        for (int round = 0; round < rounds; round++) sum += laps[round];
+        printf("%-26s %8.2f %8.2f %8.2f %8.2f", programs[i].name, laps[0], median, sum / rounds, laps[rounds * 9 / 10]);
+        ratio(median, crun);
+        ratio(median, floor);
+        printf("\n");
     }
     return 0;
 }

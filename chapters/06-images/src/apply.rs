@@ -7,8 +7,7 @@
 //! Whatever an archive tries, there is no other way to the disk than this.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -16,10 +15,9 @@ use ch01_clone::{Context, Error, IdMaps, Result, step};
 use ch02_chroot::Root;
 use ch02_chroot::devices::in_user_namespace;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag};
 use nix::sys::stat::{mkdirat, mknodat};
-use nix::unistd::{LinkatFlags, linkat, symlinkat};
+use nix::unistd::symlinkat;
 use tar::EntryType;
 
 use crate::entries::Entries;
@@ -111,7 +109,7 @@ pub(crate) struct Applier<'a> {
     pub(crate) in_user_namespace: bool,
     pub(crate) space: Space,
     pub(crate) summary: Summary,
-    buffer: Vec<u8>,
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Applier<'_> {
@@ -155,7 +153,7 @@ impl Applier<'_> {
 
     // ANCHOR: make
     /// Makes something at `name`. What is there already is not it: it has to go.
-    fn make<T>(
+    pub(crate) fn make<T>(
         &self,
         name: &OsStr,
         what: &str,
@@ -172,40 +170,6 @@ impl Applier<'_> {
         made.call(|| format!("{what}({name:?})"))
     }
     // ANCHOR_END: make
-
-    fn file(&mut self, entry: &Entry, name: &OsStr, data: &mut Entries<impl Read>) -> Result<()> {
-        self.space.take(entry.size)?;
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let file = self.make(name, "openat", |dir| openat(dir, name, flags, mode))?;
-        let mut file = File::from(file);
-        match &entry.sparse {
-            None => self.copy(data, &mut file, entry.size)?,
-            Some((length, pieces)) => {
-                for piece in pieces {
-                    file.seek(SeekFrom::Start(piece.offset)).call(|| "lseek")?;
-                    self.copy(data, &mut file, piece.length)?;
-                }
-                file.set_len(*length).call(|| format!("ftruncate({length})"))?;
-            }
-        }
-        self.inode(entry, name, file.as_fd())
-    }
-
-    fn copy(&mut self, data: &mut Entries<impl Read>, to: &mut File, mut left: u64) -> Result<()> {
-        while left > 0 {
-            let most = left.min(self.buffer.len() as u64) as usize;
-            match data.read(&mut self.buffer[..most])? {
-                0 => return Err(Error::new("less data than its header says")),
-                got => {
-                    to.write_all(&self.buffer[..got]).call(|| "write")?;
-                    left -= got as u64;
-                }
-            }
-        }
-        Ok(())
-    }
 
     fn directory(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
         let there = whiteout::look(self.place(), name)?;
@@ -231,37 +195,6 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn hard_link(&mut self, entry: &Entry, path: &Path, name: &OsStr) -> Result<()> {
-        let target = entry.link_path()?;
-        if target == path {
-            return Ok(());
-        }
-        let other = target.file_name().ok_or_else(|| Error::new("a hard link to the root"))?;
-        let from = self.linked(&target, other).map_err(|error| missing(error, &target))?;
-        self.enter(parent(path))?;
-        // Not through a link at its end, either.
-        self.make(name, "linkat", |dir| linkat(&from, other, dir, name, LinkatFlags::empty()))
-    }
-
-    /// The directory in this layer of a file that gets one more name. If it is in a layer
-    /// below, it comes up first.
-    fn linked(&mut self, target: &Path, name: &OsStr) -> Result<OwnedFd> {
-        let there = |dir: OwnedFd| Ok(whiteout::look(&dir, name)?.map(|_| dir));
-        let dir = self.root.lookup(parent(target), OFlag::O_PATH | OFlag::O_DIRECTORY);
-        if let Some(dir) = dir.and_then(there).or_else(none_if_missing)? {
-            return Ok(dir);
-        }
-        let gone = || Error::os(format!("linkat({target:?})"), Errno::ENOENT);
-        let followed = self.stack.follow(parent(target)).map(Some).or_else(none_if_missing)?;
-        let (real, _) = followed.ok_or_else(gone)?;
-        let below = self.stack.find(&real.join(name))?.ok_or_else(gone)?;
-        self.enter(&real)?;
-        self.space.take_entry()?;
-        self.space.take(below.stat.st_size as u64)?;
-        copy_up::file(&below, self.place(), name)?;
-        self.place().try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)")
-    }
-
     fn device(&mut self, entry: &Entry, name: &OsStr, kind: SFlag) -> Result<()> {
         let number = if kind == SFlag::S_IFIFO { 0 } else { entry.device()? };
         let made =
@@ -273,21 +206,5 @@ impl Applier<'_> {
             }
             made => made.and_then(|()| self.attributes(entry, name)),
         }
-    }
-}
-
-fn none_if_missing<T>(error: Error) -> Result<Option<T>> {
-    match error.errno {
-        Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-        _ => Err(error),
-    }
-}
-
-fn missing(error: Error, target: &Path) -> Error {
-    match error.errno {
-        Some(Errno::ENOENT | Errno::ENOTDIR) => {
-            error.hint(format!("{target:?} has to come before the hard link to it"))
-        }
-        _ => error,
     }
 }

@@ -4,10 +4,12 @@
 //!
 //! 1. [`entries`]: what an archive says, header by header
 //! 2. [`apply`](mod@apply): making it so, inside a root that nothing can leave
-//!    (its parts: `place`, the directory in which each entry is made, and `inode`)
-//! 3. [`whiteout`]: what a layer takes away; [`stack`]: layers seen as one tree
+//!    (its parts: `place`, the directory in which each entry is made, `files`, `links`
+//!    and `inode`)
+//! 3. [`whiteout`]: what a layer takes away; [`stack`]: layers seen as one tree, in which
+//!    `follow` finds its way
 //! 4. [`store`]: images on disk, as the OCI says (`layout`: where, and under which lock;
-//!    `ingest`: where content waits until it is whole)
+//!    `ingest`: where content waits until it is whole; `unpack`: from blobs to directories)
 //! 5. [`import`](mod@import): from an archive or a directory to an image
 //! 6. [`collect`]: removing what nobody needs any more
 //!
@@ -20,13 +22,17 @@ pub mod archive;
 pub mod collect;
 pub mod compression;
 pub mod copy_up;
+mod data;
 pub mod digest;
 pub mod entries;
 mod entry;
+mod files;
+mod follow;
 pub mod import;
 mod ingest;
 mod inode;
 mod layout;
+mod links;
 mod load;
 pub mod name;
 mod place;
@@ -39,6 +45,7 @@ pub mod store;
 mod tags;
 pub mod time;
 pub mod trees;
+mod unpack;
 pub mod user;
 pub mod whiteout;
 

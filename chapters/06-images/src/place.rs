@@ -12,7 +12,8 @@ use nix::sys::stat::{Mode, SFlag, fchmod, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 
 use crate::apply::Applier;
-use crate::stack::{Found, in_the_way};
+use crate::follow::in_the_way;
+use crate::stack::Found;
 use crate::{copy_up, trees, whiteout};
 
 /// A directory in which entries are made.

@@ -18,8 +18,9 @@ use sha2::{Digest as _, Sha256};
 use ureq::http::{Method, Response, StatusCode, header};
 use ureq::{Body, BodyReader};
 
-use super::client::{Client, Request, failed};
+use super::client::{Client, Request};
 use super::patience::{Fault, Patience};
+use super::refusal::failed;
 use super::{Progress, State};
 use crate::space::{Limits, Space};
 use crate::{digest, ingest};

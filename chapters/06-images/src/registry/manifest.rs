@@ -5,8 +5,9 @@ use oci_spec::image::{Digest, ImageIndex, ImageManifest};
 use serde_json::Value;
 use ureq::http::{Method, StatusCode, header};
 
-use super::client::{Client, Request, failed};
+use super::client::{Client, Request};
 use super::patience::{Fault, insist};
+use super::refusal::failed;
 use crate::digest;
 
 /// No manifest is larger, says the distribution-spec.

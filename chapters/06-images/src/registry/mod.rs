@@ -11,20 +11,27 @@
 //! cannot be checked; all else is asked for by digest and measured while it comes.
 //!
 //! The files, in reading order: [`config`] (where a registry is), `client` (asking,
-//! following, asking again), `challenge` (tokens) and [`credentials`], `manifest` and
-//! [`platform`] (what belongs to the image), `download` (one blob), [`pull`](mod@pull),
-//! [`push`](mod@push).
+//! following, asking again; `address` and `refusal` help it), `authorize` (getting in, with
+//! a `challenge` and [`credentials`]), `manifest` and [`platform`] (what belongs to the
+//! image), `download` (one blob), [`pull`](mod@pull) (all of it: `layers`, `arrive`,
+//! `leftovers`), [`push`](mod@push).
 
+mod address;
+mod arrive;
+mod authorize;
 mod challenge;
 mod client;
 pub mod config;
 pub mod credentials;
 mod download;
+mod layers;
+mod leftovers;
 mod manifest;
 mod patience;
 pub mod platform;
 pub mod pull;
 pub mod push;
+mod refusal;
 
 pub use config::Registries;
 pub use credentials::{Credential, Keychain};

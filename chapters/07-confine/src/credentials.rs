@@ -20,12 +20,15 @@ use crate::capabilities::{self, Sets, errno, names};
 use crate::labels::Labels;
 use crate::seccomp::Filter;
 
+/// The change, ready to be made by the child, with its gate.
+pub type Prepared = Box<dyn FnOnce(&Gate) -> Result<()>>;
+
 /// Prepares the change that a process of a container asks for, before the
 /// clone. What it returns is called by the child, last of all before its execve.
 ///
 /// Capabilities that cannot be granted are left out with a warning, as the
 /// specification has it. All else that cannot be honoured is an error.
-pub fn prepare(spec: &Spec, process: &Process) -> Result<Box<dyn FnOnce(&Gate) -> Result<()>>> {
+pub fn prepare(spec: &Spec, process: &Process) -> Result<Prepared> {
     let filter = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let change = Change {
         labels: Labels::prepare(process)?,

@@ -9,9 +9,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use ch01_clone::exec::Found;
+use ch01_clone::spawn::own_cgroup_namespace;
 use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step, steps};
 use ch02_chroot::no_pivot::move_over;
 use ch02_chroot::{Root, Rootfs, pivot};
+use ch03_cgroups::Entrance;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, accept4, shutdown, socket};
@@ -35,6 +37,10 @@ pub(crate) struct Inside<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) process: &'a Process,
     pub(crate) rootfs: Rootfs,
+    /// The way into its cgroup, if nobody else puts it there.
+    pub(crate) entrance: Option<Entrance>,
+    /// Whether it then makes a cgroup namespace, which its plan does not have.
+    pub(crate) own_view: bool,
     pub(crate) own_network: bool,
     pub(crate) options: &'a CreateOptions,
     pub(crate) stdio: Ends,
@@ -55,6 +61,11 @@ pub(crate) enum Ends {
 
 impl Inside<'_> {
     pub(crate) fn live(mut self, gate: &Gate, credentials: Change) -> Result<Infallible> {
+        // First of all: from here on what it does counts as its own.
+        self.entrance.take().map_or(Ok(()), |entrance| entrance.enter())?;
+        if self.own_view {
+            own_cgroup_namespace()?;
+        }
         self.door.as_ref().map_or(Ok(()), |door| close(door.lock)).call(|| "close(lock)")?;
         setsid().call(|| "setsid")?;
         if !self.options.same_keyring {

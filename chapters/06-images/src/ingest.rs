@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Where content waits until it is whole: a directory of one's own under `ingest/`.
 //!
 //! It is locked while its owner lives. A process that was killed lets go of the

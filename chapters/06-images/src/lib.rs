@@ -14,6 +14,9 @@
 //! 6. [`collect`]: removing what nobody needs any more
 //!
 //! [`name`], [`user`], [`compression`], [`archive`] and [`space`] are tools for these.
+//!
+//! Of these the book's chapter teaches `digest`, `layout`, `apply`, `place`, `whiteout` and
+//! `stack`; the others are for looking up.
 
 #![forbid(unsafe_code)]
 

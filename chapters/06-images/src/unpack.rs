@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The layers of an image, from its blobs to directories: when somebody wants to run it.
 
 use std::collections::VecDeque;

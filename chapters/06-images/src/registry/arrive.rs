@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! All of an image is here: it comes into its place, and its name last, in one hold of
 //! the lock.
 

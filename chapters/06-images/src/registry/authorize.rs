@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Getting what opens a registry's door: a password shown to it, or a token for one
 //! repository from where it says.
 

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Asking a registry: in our name, wherever it sends us, as often as it makes sense.
 
 use std::io::Read;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! One blob, from the registry to the disk: measured while it comes, and taken up again
 //! where it broke off, in this pull or in a later one.
 //!
@@ -101,9 +103,11 @@ impl Downloads<'_> {
             self.repository,
             blob.digest()
         )));
+        // ANCHOR: range
         if part.have > 0 {
             request.headers.push((header::RANGE, format!("bytes={}-", part.have)));
         }
+        // ANCHOR_END: range
         let answer = self.client.once(&request, &[StatusCode::RANGE_NOT_SATISFIABLE])?;
         if answer.status() != StatusCode::PARTIAL_CONTENT || start_of(&answer) != Some(part.have) {
             // It does not know ranges, or has sent another one.

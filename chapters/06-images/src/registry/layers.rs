@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! All that belongs to an image, from the registry to `downloads/`: several blobs at once.
 
 use std::collections::HashSet;

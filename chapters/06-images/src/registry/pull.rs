@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! An image from a registry, into the store.
 //!
 //! What takes long lies under `downloads/` until all of it is there; then it comes into

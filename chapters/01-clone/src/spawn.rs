@@ -191,12 +191,11 @@ impl Waiting {
         self.start_with(|_| Ok(()))
     }
 
-    /// The same; `ready` is called when the child waits once more ([`Message::Ready`]), with
-    /// what it gives away.
-    pub fn start_with(
-        self,
-        ready: impl FnMut(Option<OwnedFd>) -> Result<()>,
-    ) -> Result<(Child, Option<OwnedFd>)> {
+    /// The same; `ready` is called when the child waits once more ([`Message::Ready`]).
+    pub fn start_with<F>(self, ready: F) -> Result<(Child, Option<OwnedFd>)>
+    where
+        F: FnMut(Option<OwnedFd>) -> Result<()>,
+    {
         self.follow(ready).map(|(child, descriptor)| (child, descriptor.map(|(_, fd)| fd)))
     }
 

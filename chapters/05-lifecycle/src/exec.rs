@@ -69,7 +69,7 @@ pub fn exec(
         let cpus =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
         cpus.map_or(Ok(()), settings::run_on)?;
-        program.exec_after(gate, credentials)
+        program.exec_after(gate, || credentials(gate))
     })?;
     // The pid may have become another's before the namespaces were entered.
     if !init.alive() {

@@ -154,7 +154,7 @@ impl Inside<'_> {
         if self.options.listen.is_some() {
             Listen::tell_pid(&mut program)?;
         }
-        program.exec_after(gate, credentials)
+        program.exec_after(gate, || credentials(gate))
     }
 }
 

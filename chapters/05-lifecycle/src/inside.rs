@@ -295,8 +295,10 @@ pub(crate) fn enter(cwd: &Path) -> Result<()> {
     chdir(cwd).call(|| format!("chdir to cwd ({cwd:?}) set in config.json failed"))?;
     // A working directory that is reached through a leaked descriptor lies
     // outside of the root, and shows in this way only (CVE-2024-21626).
+    // ANCHOR: cwd
     match getcwd() {
         Ok(path) if path.is_absolute() && !path.starts_with("(unreachable)") => Ok(()),
         _ => Err(Error::new(format!("the working directory {cwd:?} is outside of the root"))),
     }
+    // ANCHOR_END: cwd
 }

@@ -22,6 +22,7 @@
 
 pub mod apply;
 pub mod archive;
+mod attributes;
 pub mod build;
 pub mod collect;
 pub mod compression;

@@ -23,7 +23,6 @@
 mod ahead;
 pub mod apply;
 pub mod archive;
-mod attributes;
 pub mod build;
 pub mod collect;
 pub mod compression;

@@ -3,6 +3,8 @@
 //! One member of an archive after the other, written: what a header has no room for
 //! (long names, parts of seconds, attributes, holes) is said in PAX records.
 
+mod attributes;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,7 +19,7 @@ use nix::libc;
 use nix::sys::stat::{FileStat, Mode, major, minor};
 use tar::{Builder, EntryType, Header};
 
-use crate::attributes::attributes;
+use self::attributes::attributes;
 use crate::data::{Exactly, Pieces, pieces};
 use crate::{moving, whiteout};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use ch01_clone::{Context, Result};
 use rustix::fs::{lgetxattr, llistxattr};
 
-use crate::member::Records;
+use super::Records;
 use crate::whiteout;
 
 /// Adds those of `name` in `parent`, but the host's labels and overlayfs's own notes.

@@ -76,7 +76,7 @@ fn live() {
         let program = Program::new(process.args().clone().unwrap_or_default(), env)?;
         let waiting = plan.spawn(|gate| {
             let found = program.find()?;
-            change()?;
+            change(gate)?;
             found.exec(gate)
         })?;
         waiting.start()?.0.wait()

@@ -276,6 +276,16 @@ fn flags() -> Result<(), Failed> {
     assert_eq!(of(json!(["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"])), 6);
     let unused = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
     assert_eq!(of(json!(unused)), 0);
+    // With a supervisor there is somebody to wait for: NEW_LISTENER, WAIT_KILLABLE_RECV.
+    let asks = |flags: Value| {
+        let rule = json!({"names": ["bpf"], "action": "SCMP_ACT_NOTIFY"});
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags,
+            "listenerPath": "/s", "syscalls": [rule]});
+        compile(Abi::X86_64, profile).flags
+    };
+    assert_eq!(asks(Value::Null), 8 | 4);
+    assert_eq!(asks(json!([])), 8);
+    assert_eq!(asks(json!(unused)), 8 | 32);
     Ok(())
 }
 
@@ -287,7 +297,7 @@ fn refused() -> Result<(), Failed> {
     let says = |rule: Value, says: &str| assert!(of(rule.clone()).contains(says), "{}", of(rule));
     says(
         json!({"names": ["bpf"], "action": "SCMP_ACT_NOTIFY"}),
-        "SCMP_ACT_NOTIFY is not supported",
+        "SCMP_ACT_NOTIFY takes a listenerPath",
     );
     says(
         json!({"names": ["bpf"], "action": "SCMP_ACT_KILL", "errnoRet": 1}),

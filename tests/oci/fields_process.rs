@@ -3,15 +3,14 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use dockster_tests::{Failed, Need, Run, Terminal, host};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, case, not_here, ours};
 use crate::fields::{Shown, shows};
+use crate::sockets::Listener;
 
 const ROOT: &[Need] = &[Need::Root];
 
@@ -179,21 +178,6 @@ fn cwd(bundle: &mut Bundle) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The master that the runtime sends over the socket.
-fn receive(listener: &UnixListener) -> Result<OwnedFd, Failed> {
-    let (stream, _) = listener.accept()?;
-    let mut name = [0; 4096];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut buffers = [std::io::IoSliceMut::new(&mut name)];
-    recvmsg(&stream, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    fd.ok_or_else(|| "no descriptor came".into())
-}
-
 /// What is written to a terminal until nobody has it open any more.
 fn read_all(master: OwnedFd) -> String {
     let mut file = File::from(master);
@@ -207,19 +191,16 @@ fn read_all(master: OwnedFd) -> String {
 }
 
 fn on_a_terminal(bundle: &mut Bundle, script: &str) -> Result<String, Failed> {
-    let socket = bundle.join("console");
-    let listener = UnixListener::bind(&socket)?;
+    let listener = Listener::at(bundle.join("console"))?;
     bundle.set("process.terminal", true).script(script);
-    let socket = socket.to_string_lossy().into_owned();
-    let done = bundle.create_with(&["--console-socket", &socket])?;
+    let done = bundle.create_with(&["--console-socket", &listener.path()])?;
     if !done.status.success() {
         return Err(done.failed(&bundle.errors()));
     }
-    let master = receive(&listener)?;
+    let (_, master) = listener.one()?;
     bundle.verb("start")?;
     let text = read_all(master);
     bundle.end()?;
-    std::fs::remove_file(bundle.join("console"))?;
     Ok(text)
 }
 
@@ -267,11 +248,9 @@ fn needs_a_socket(bundle: &mut Bundle) -> Result<(), Failed> {
     assert!(said.contains("console"), "{said}");
     bundle.nothing_left()?;
     bundle.set("process.terminal", false);
-    let listener = UnixListener::bind(bundle.join("console"))?;
-    let socket = bundle.join("console").to_string_lossy().into_owned();
-    let done = bundle.create_with(&["--console-socket", &socket])?;
+    let listener = Listener::at(bundle.join("console"))?;
+    let done = bundle.create_with(&["--console-socket", &listener.path()])?;
     assert!(!done.status.success(), "a socket without a terminal has to be an error");
-    drop(listener);
     Ok(())
 }
 

@@ -515,6 +515,8 @@ fn state_files(bundle: &Bundle) -> Vec<std::path::PathBuf> {
 /// By hand or by a failing disk (a power cut leaves the old one or the new one): nothing
 /// panics, and delete --force takes away what it knows of.
 fn state_cut_short(bundle: &mut Bundle) -> Result<(), Failed> {
+    // Where none is named, its name follows from the id, which is known still.
+    bundle.unset("linux.cgroupsPath");
     for keep in [0, 10, 100] {
         bundle.ready("true")?;
         let pid = bundle.pid()?;

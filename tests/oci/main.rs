@@ -14,9 +14,12 @@ mod fields_confine;
 mod fields_hooks;
 mod fields_linux;
 mod fields_mounts;
+mod fields_notify;
 mod fields_process;
+mod given;
 mod life;
 mod podman;
+mod sockets;
 mod verbs;
 
 use dockster_tests::of_version_2;
@@ -28,6 +31,7 @@ fn main() {
         containerd::trials(),
         docker::trials(),
         fields::trials(),
+        given::trials(),
         life::trials(),
         verbs::trials(),
     ];

@@ -79,7 +79,6 @@ fn usage_errors(bundle: &mut Bundle) -> Result<(), Failed> {
         (&["kill", "a", "b", "c"], 1, &["\"kill\" requires a maximum of 2 argument(s)"]),
         (&["create", "id", "--bundle"], 1, &["--bundle needs a value"]),
         (&["create", "--preserve-fds", "many", "id"], 1, &["--preserve-fds", "\"many\""]),
-        (&["create", "--no-pivot", "id"], 1, &["--no-pivot is not supported"]),
         (&["delete", "--force=perhaps", "id"], 1, &["--force", "\"perhaps\""]),
         (&["list", "--format", "yaml"], 1, &["invalid format option"]),
         (&["--log-format", "xml", "list"], 1, &["invalid log-format: xml"]),

@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod images;
 mod logins;
+mod meanwhile;
 mod real;
 mod server;
 mod tokens;
@@ -16,7 +17,8 @@ mod tools;
 
 fn main() {
     // It is the same on every kernel.
-    let all = [real::trials(), logins::trials(), faults::trials(), tokens::trials()];
+    let all =
+        [real::trials(), logins::trials(), faults::trials(), tokens::trials(), meanwhile::trials()];
     let all = all.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

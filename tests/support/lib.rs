@@ -32,6 +32,7 @@ mod dirs;
 mod fingerprint;
 mod host;
 mod rootfs;
+mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
 mod terminal;
@@ -44,6 +45,7 @@ pub use fingerprint::Fingerprint;
 pub use host::{Cgroups, Host, find_program, host};
 pub use libtest_mimic::{Failed, Trial};
 pub use rootfs::{busybox_rootfs, copy_program};
+pub use supervisor::{Answer, supervise};
 pub use terminal::Terminal;
 pub use trials::{Need, debian, not_on_the_slow_machine, of_version_2, run, run_serial, trial};
 pub use wait::{scaled, wait_until};

@@ -1,13 +1,16 @@
-//! The unsafe part of the tests: two ioctls of terminals, and what a child does
-//! before it becomes a program.
+//! The unsafe part of the tests: ioctls of terminals and of a supervisor of system calls,
+//! and what a child does before it becomes a program.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::pty::Winsize;
+
+use crate::supervisor::Answer;
 
 /// Makes `command` the leader of a new session whose terminal is its stdin.
 pub(crate) fn own_terminal(command: &mut Command) {
@@ -30,5 +33,32 @@ pub(crate) fn set_size(terminal: &File, size: &Winsize) -> io::Result<()> {
     match unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, size) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The next call that a process waits with: its id here, and its number.
+pub(crate) fn next_call(listener: &OwnedFd) -> nix::Result<(u64, i64)> {
+    // SAFETY: integers; the kernel wants them all zero.
+    let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    let fd = listener.as_raw_fd();
+    // SAFETY: the ioctl writes one `seccomp_notif`, which `call` is.
+    let done = unsafe { libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call) };
+    Errno::result(done).map(|_| (call.id, call.data.nr.into()))
+}
+
+/// Lets the process go on.
+pub(crate) fn answer_call(listener: &OwnedFd, id: u64, answer: Answer) -> nix::Result<()> {
+    let (flags, error) = match answer {
+        Answer::GoesOn => (libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32, 0),
+        Answer::Fails(errno) => (0, -(errno as i32)),
+    };
+    let mut answer = libc::seccomp_notif_resp { id, val: 0, error, flags };
+    let fd = listener.as_raw_fd();
+    // SAFETY: the ioctl reads one `seccomp_notif_resp`, which `answer` is.
+    let done = unsafe { libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
+    match Errno::result(done) {
+        // It was killed meanwhile.
+        Ok(_) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }

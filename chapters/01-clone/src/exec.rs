@@ -18,7 +18,7 @@ use crate::{hints, step, steps, sys};
 #[derive(Debug, Clone)]
 pub struct Program {
     args: Vec<CString>,
-    env: Vec<CString>,
+    pub(crate) env: Vec<CString>,
     /// Whether it is killed when its parent ends (PR_SET_PDEATHSIG).
     pub dies_with_parent: bool,
     /// How many descriptors from 3 on it keeps; the others it never sees.
@@ -60,7 +60,7 @@ impl Program {
 #[derive(Debug)]
 pub struct Found {
     file: CString,
-    program: Program,
+    pub(crate) program: Program,
 }
 
 impl Found {
@@ -97,7 +97,7 @@ impl Found {
     }
 }
 
-fn c_string(text: impl Into<OsString>) -> Result<CString> {
+pub(crate) fn c_string(text: impl Into<OsString>) -> Result<CString> {
     let text = text.into();
     CString::new(text.into_vec())
         .map_err(|error| Error::new(format!("a zero byte in {:?}", error.into_vec())))

@@ -37,8 +37,8 @@ pub enum Message {
     Go,
     /// From the child, if somebody watches: the step it is about to take.
     Step(Step),
-    /// From the child, from chapter 5 on: it waits once more, for its parent's hooks.
-    Ready,
+    /// From the child, from chapter 5 on: it waits once more, for hooks or for its supervisor.
+    Ready(Option<OwnedFd>),
     /// From the child, from chapter 5 on: the master side of its terminal.
     Terminal(OwnedFd),
     /// From the helper in `join`: the child that it made in its parent's name.
@@ -84,10 +84,7 @@ impl Gate {
     pub fn send(&self, message: &Message) -> Result<()> {
         let bytes = wire::encode(message);
         let data = [IoSlice::new(&bytes)];
-        let fds: Vec<_> = match message {
-            Message::Terminal(fd) | Message::Child(_, fd) => vec![fd.as_raw_fd()],
-            _ => Vec::new(),
-        };
+        let fds: Vec<_> = wire::given(message).map(AsRawFd::as_raw_fd).into_iter().collect();
         let rights = [ControlMessage::ScmRights(&fds)];
         let control = if fds.is_empty() { &[][..] } else { &rights[..] };
         // Without MSG_NOSIGNAL a dead peer would be a SIGPIPE rather than an EPIPE.

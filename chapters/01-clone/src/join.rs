@@ -77,7 +77,7 @@ pub(crate) fn through(
         // ANCHOR_END: make_child
     })?;
     drop(theirs);
-    let (helper, made) = helper.follow(|| Ok(()))?;
+    let (helper, made) = helper.follow(|_| Ok(()))?;
     helper.wait()?;
     match (made, ours.take()) {
         (Some((pid, pidfd)), Some(ours)) => Ok(Waiting::new(Pid::from_raw(pid), pidfd, ours)),

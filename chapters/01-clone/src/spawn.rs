@@ -188,18 +188,21 @@ impl Waiting {
     /// Its terminal comes along if it made one. What it could not do is the
     /// error; a child that died without a word is an error too.
     pub fn start(self) -> Result<(Child, Option<OwnedFd>)> {
-        self.start_with(|| Ok(()))
+        self.start_with(|_| Ok(()))
     }
 
     /// The same; `ready` is called when the child waits once more ([`Message::Ready`]).
-    pub fn start_with(self, ready: impl FnMut() -> Result<()>) -> Result<(Child, Option<OwnedFd>)> {
+    pub fn start_with<F>(self, ready: F) -> Result<(Child, Option<OwnedFd>)>
+    where
+        F: FnMut(Option<OwnedFd>) -> Result<()>,
+    {
         self.follow(ready).map(|(child, descriptor)| (child, descriptor.map(|(_, fd)| fd)))
     }
 
     /// The same; what comes along may also be the child of a helper, with its pid.
     pub(crate) fn follow(
         self,
-        mut ready: impl FnMut() -> Result<()>,
+        mut ready: impl FnMut(Option<OwnedFd>) -> Result<()>,
     ) -> Result<(Child, Option<(i32, OwnedFd)>)> {
         let (mut exec, mut terminal) = (false, None);
         // ANCHOR: follow
@@ -214,7 +217,7 @@ impl Waiting {
                 Some(Message::Go) => return Err(Error::new("the child answered out of turn")),
                 // Only with --explain and its like: the child asks before each step.
                 Some(Message::Step(step)) => self.permit(steps::tell(step))?,
-                Some(Message::Ready) => self.permit(ready())?,
+                Some(Message::Ready(given)) => self.permit(ready(given))?,
                 // Only from chapter 5 on.
                 Some(Message::Terminal(fd)) => terminal = Some((0, fd)),
                 // Only from the helper in `join`. The child that it made holds a copy of

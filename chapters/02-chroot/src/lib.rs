@@ -21,6 +21,7 @@ mod hints;
 pub mod mask;
 pub mod more;
 pub mod mount;
+pub mod no_pivot;
 pub mod nodes;
 pub mod options;
 mod place;

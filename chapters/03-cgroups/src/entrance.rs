@@ -31,6 +31,12 @@ impl Cgroup {
         };
         v1.paths().into_values().map(open).collect::<Result<_>>().map(|all| Some(Entrance(all)))
     }
+
+    /// The same where version 1 is all there is: for one more process in a running
+    /// container, which was not cloned into anything.
+    pub fn only_entrance(&self) -> Result<Option<Entrance>> {
+        self.legacy().map_or(Ok(None), |_| self.entrance())
+    }
 }
 
 impl Entrance {

@@ -22,7 +22,7 @@
 //! where we may make a cgroup, `subtree` how the controllers get there, and
 //! [`cgroup`] is the life of one. All else is catalogue: [`stats`] is what a cgroup tells
 //! about itself, `interface` and `tree` are the hands that read, write, wait and remove; what
-//! only an OCI runtime needs is in [`more`], [`devices`], [`oom`], `place` and `unit`.
+//! only an OCI runtime needs is in [`more`], [`devices`], [`oom`], `below`, `place` and `unit`.
 //!
 //! A life:
 //!
@@ -46,6 +46,7 @@
 
 #![deny(unsafe_code)]
 
+mod below;
 pub mod cgroup;
 pub mod devices;
 mod entrance;

@@ -11,16 +11,17 @@
 //! ```
 
 use std::fs;
+use std::os::fd::OwnedFd;
 
 use ch01_clone::{Context, Error, Gate, Message, Result, step};
 use ch03_cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 
-use crate::door;
 use crate::hooks::{self, Moment};
 use crate::incarnation::Incarnation;
 use crate::runtime::Runtime;
 use crate::state::{Note, Place, State, Status};
+use crate::{door, supervisor};
 
 /// One container of a [`Runtime`].
 pub struct Container<'a> {
@@ -77,13 +78,39 @@ impl Container<'_> {
              the last steps. Whoever knocks lets it go, and hears how it went.",
             "ls STATE",
             "connect(start.sock), Go",
-            answered(&gate),
+            self.answered(&gate),
         )?;
         drop(lock);
         match self.note()?.hooks {
             true => self.after_start(&self.spec()?),
             false => Ok(()),
         }
+    }
+
+    /// Says `Go`, and listens until its execve or until it says why not.
+    fn answered(&self, gate: &Gate) -> Result<()> {
+        gate.send(&Message::Go)?;
+        let mut exec = false;
+        loop {
+            match gate.receive()? {
+                // ANCHOR: answered
+                Some(Message::Exec) => exec = true,
+                Some(Message::Failed(error)) => return Err(error),
+                None if exec => return Ok(()),
+                None => return Err(Error::new("the container's process died before execve")),
+                // ANCHOR_END: answered
+                Some(Message::Ready(Some(listener))) => {
+                    let given = self.give_to_supervisor(listener);
+                    gate.send(&given.map_or_else(Message::Failed, |()| Message::Go))?;
+                }
+                Some(_) => return Err(Error::new("the container's process answered out of turn")),
+            }
+        }
+    }
+
+    fn give_to_supervisor(&self, listener: OwnedFd) -> Result<()> {
+        let state = self.describe(&self.note()?, Status::Created);
+        supervisor::give(&self.spec()?, state.pid, &state, listener)
     }
 
     /// Hooks that come too late to stop it.
@@ -150,6 +177,7 @@ impl Container<'_> {
 
     /// Ends its processes, and takes down what was made, in reverse.
     pub(crate) fn clear_away(&self, note: &Note) -> Result<()> {
+        // ANCHOR: clear
         let cgroup = cgroup_from(note)?;
         let killed = cgroup.as_ref().map_or(Ok(()), Cgroup::kill);
         if let Some(init) = note.init {
@@ -158,6 +186,7 @@ impl Container<'_> {
         killed?;
         cgroup.as_ref().map_or(Ok(()), Cgroup::remove)?;
         self.place.remove()
+        // ANCHOR_END: clear
     }
 }
 
@@ -165,22 +194,5 @@ pub(crate) fn cgroup_from(note: &Note) -> Result<Option<Cgroup>> {
     match note.cgroup.is_empty() {
         true => Ok(None),
         false => Cgroup::from_paths(note.cgroup.clone()).map(Some),
-    }
-}
-
-/// Says `Go`, and listens until its execve or until it says why not.
-fn answered(gate: &Gate) -> Result<()> {
-    gate.send(&Message::Go)?;
-    let mut exec = false;
-    loop {
-        match gate.receive()? {
-            // ANCHOR: answered
-            Some(Message::Exec) => exec = true,
-            Some(Message::Failed(error)) => return Err(error),
-            None if exec => return Ok(()),
-            None => return Err(Error::new("the container's process died before execve")),
-            // ANCHOR_END: answered
-            Some(_) => return Err(Error::new("the container's process answered out of turn")),
-        }
     }
 }

@@ -7,12 +7,12 @@
 //! adds (capabilities, no_new_privs, seccomp, labels) is refused here, field by
 //! field, rather than ignored.
 
-use ch01_clone::{Error, Result, step};
+use ch01_clone::{Error, Gate, Result, step};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use oci_spec::runtime::{Process, Spec};
 
-/// The change itself: called by the child, last of all before its execve.
-pub type Change = Box<dyn FnOnce() -> Result<()>>;
+/// The change itself: called by the child, last of all before its execve, with its gate.
+pub type Change = Box<dyn FnOnce(&Gate) -> Result<()>>;
 
 /// Prepares the change that a process of a container asks for, before the clone.
 pub type Credentials = fn(&Spec, &Process) -> Result<Change>;
@@ -33,7 +33,7 @@ pub fn prepare(spec: &Spec, process: &Process) -> Result<Change> {
     let (uid, gid) = (process.user().uid(), process.user().gid());
     let groups = process.user().additional_gids().clone().unwrap_or_default();
     let groups: Vec<_> = groups.into_iter().map(Gid::from_raw).collect();
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         step!(
             "credentials",
             "Groups first, then the group, then the user: who has stopped being root \

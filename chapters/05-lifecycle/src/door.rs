@@ -1,5 +1,5 @@
-//! The second gate. The socket at which a created container waits, and sockets that are told of
-//! terminals. A socket's address has room for 107 bytes: a directory's
+//! The second gate. The socket at which a created container waits, and sockets that are sent a
+//! descriptor. A socket's address has room for 107 bytes: a directory's
 //! descriptor makes a short path of any.
 
 use std::io::IoSlice;
@@ -43,14 +43,12 @@ fn at(path: &Path) -> Result<(OwnedFd, OwnedFd, UnixAddr)> {
     Ok((socket, dir, address))
 }
 
-/// Sends the master side of a terminal to a console socket, as runc does: the
-/// descriptor, and a name beside it.
-pub(crate) fn send_terminal(path: &Path, master: BorrowedFd<'_>) -> Result<()> {
+/// Sends a descriptor to whoever listens there, as runc does: with a name beside it.
+pub(crate) fn send_descriptor(path: &Path, name: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
     let socket = UnixStream::connect(path).call(|| format!("connect({path:?})"))?;
-    let fds = [master.as_raw_fd()];
+    let fds = [fd.as_raw_fd()];
     let rights = [ControlMessage::ScmRights(&fds)];
-    let name = [IoSlice::new(b"/dev/ptmx")];
-    sendmsg::<()>(socket.as_raw_fd(), &name, &rights, MsgFlags::MSG_NOSIGNAL, None)
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(name)], &rights, MsgFlags::MSG_NOSIGNAL, None)
         .call(|| format!("sendmsg({path:?})"))?;
     Ok(())
 }

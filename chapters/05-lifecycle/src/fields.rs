@@ -37,7 +37,6 @@ const NO_KERNEL_MEMORY: &str =
 const NO_CFQ: &str = "the scheduler CFQ has gone from the kernel. Use `weight`";
 const NO_NET_CLS: &str =
     "it takes version 1 controllers that most kernels lack. Use a rule of nftables on the cgroup";
-const NO_NOTIFY: &str = "no supervisor is asked about system calls. Use SCMP_ACT_ERRNO";
 const OTHER_PLATFORM: &str = "a section of another platform";
 
 const fn honoured(path: &'static str) -> Field {
@@ -220,8 +219,8 @@ pub const FIELDS: &[Field] = &[
     honoured("linux.seccomp.defaultErrnoRet"),
     honoured("linux.seccomp.architectures"),
     honoured("linux.seccomp.flags"),
-    refused("linux.seccomp.listenerPath", NO_NOTIFY),
-    refused("linux.seccomp.listenerMetadata", NO_NOTIFY),
+    honoured("linux.seccomp.listenerPath"),
+    honoured("linux.seccomp.listenerMetadata"),
     honoured("linux.seccomp.syscalls[].names"),
     honoured("linux.seccomp.syscalls[].action"),
     honoured("linux.seccomp.syscalls[].errnoRet"),

@@ -12,6 +12,7 @@ use oci_spec::runtime::Process;
 
 use crate::door;
 use crate::launch::{Started, Stdio, Streams};
+use crate::listen::Listen;
 
 /// What `create` is told besides the bundle.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +21,14 @@ pub struct CreateOptions {
     pub console_socket: Option<PathBuf>,
     /// The file in which the pid is written.
     pub pid_file: Option<PathBuf>,
-    /// How many descriptors from 3 on the program keeps.
+    /// The socket to which a descriptor of the process (a pidfd) is sent.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many descriptors from 3 on the program keeps, after those that it listens on.
     pub preserve_fds: u32,
+    /// The sockets of a service manager that the program listens on.
+    pub listen: Option<Listen>,
+    /// Whether its root lies over the old one, which stays below: there is no pivot_root.
+    pub no_pivot: bool,
     /// Whether it keeps the caller's session keyring.
     pub same_keyring: bool,
     /// Whether its program gets an `init` as its parent, which is PID 1.
@@ -29,11 +36,15 @@ pub struct CreateOptions {
 }
 
 impl CreateOptions {
-    /// Gives away what belongs to whoever drives us: the terminal, and the pid.
-    pub(crate) fn hand_over(&self, started: &Started) -> Result<()> {
+    /// Gives away what belongs to whoever drives us: the terminal, and the
+    /// process, which a socket hears of by `name`: `standard` or, of one more, `setns`.
+    pub(crate) fn hand_over(&self, started: &Started, name: &[u8]) -> Result<()> {
         if let (Some(socket), Streams::Terminal(master)) = (&self.console_socket, &started.streams)
         {
-            door::send_terminal(socket, master.as_fd())?;
+            door::send_descriptor(socket, b"/dev/ptmx", master.as_fd())?;
+        }
+        if let Some(socket) = &self.pidfd_socket {
+            door::send_descriptor(socket, name, started.child.pidfd())?;
         }
         self.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, started.child.pid()))
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 use ch01_clone::exec::Found;
 use ch01_clone::spawn::own_cgroup_namespace;
 use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step, steps};
+use ch02_chroot::no_pivot::move_over;
 use ch02_chroot::{Root, Rootfs, pivot};
 use ch03_cgroups::Entrance;
 use nix::errno::Errno;
@@ -23,9 +24,11 @@ use nix::unistd::{
 use oci_spec::runtime::{Process, Spec};
 
 use crate::credentials::Change;
+use crate::given::CreateOptions;
 use crate::hooks::{self, Moment};
 use crate::init::Init;
 use crate::launch::Door;
+use crate::listen::Listen;
 use crate::state::{State, Status};
 use crate::{pty, settings, sys};
 
@@ -39,8 +42,7 @@ pub(crate) struct Inside<'a> {
     /// Whether it then makes a cgroup namespace, which its plan does not have.
     pub(crate) own_view: bool,
     pub(crate) own_network: bool,
-    pub(crate) preserve_fds: u32,
-    pub(crate) same_keyring: bool,
+    pub(crate) options: &'a CreateOptions,
     pub(crate) stdio: Ends,
     pub(crate) state: State,
     pub(crate) door: Option<Door>,
@@ -66,7 +68,7 @@ impl Inside<'_> {
         }
         self.door.as_ref().map_or(Ok(()), |door| close(door.lock)).call(|| "close(lock)")?;
         setsid().call(|| "setsid")?;
-        if !self.same_keyring {
+        if !self.options.same_keyring {
             keyring(&self.state.id)?;
         }
         if self.own_network {
@@ -88,10 +90,14 @@ impl Inside<'_> {
         let slave = connect(&self.stdio, &root, gate, self.process)?;
         slave.as_ref().map_or(Ok(()), |slave| pty::console(&root, slave))?;
         let home = home(&root, self.process);
-        pivot(&root)?;
+        match self.options.no_pivot {
+            false => pivot(&root)?,
+            true => move_over(&root)?,
+        }
         self.rootfs.freeze()?;
         enter(cwd)?;
-        let program = program(self.process, home, self.preserve_fds)?.find()?;
+        let CreateOptions { listen, preserve_fds, .. } = self.options;
+        let program = program(self.process, home, listen.as_ref(), *preserve_fds)?.find()?;
         match self.door.take() {
             None => self.go(gate, program, credentials),
             Some(door) => {
@@ -107,7 +113,7 @@ impl Inside<'_> {
     fn hooks_before_pivot(&self, gate: &Gate) -> Result<()> {
         let of = |moment: Moment| moment.of(self.spec.hooks());
         if !of(Moment::Prestart).is_empty() || !of(Moment::CreateRuntime).is_empty() {
-            gate.send(&Message::Ready)?;
+            gate.send(&Message::Ready(None))?;
             gate.wait()?;
         }
         hooks::run(self.spec.hooks(), Moment::CreateContainer, &self.state)
@@ -139,13 +145,16 @@ impl Inside<'_> {
     }
 
     /// The last steps, in this order: after the credentials it may do nothing else any more.
-    fn go(&mut self, gate: &Gate, program: Found, credentials: Change) -> Result<Infallible> {
+    fn go(&mut self, gate: &Gate, mut program: Found, credentials: Change) -> Result<Infallible> {
         let state = State { status: Status::Created, ..self.state.clone() };
         hooks::run(self.spec.hooks(), Moment::StartContainer, &state)?;
         let linux = self.spec.linux().as_ref();
         settings::apply(self.process, linux.and_then(|linux| linux.personality().as_ref()))?;
         self.init.take().map_or(Ok(()), Init::split)?;
-        program.exec_after(gate, credentials)
+        if self.options.listen.is_some() {
+            Listen::tell_pid(&mut program)?;
+        }
+        program.exec_after(gate, || credentials(gate))
     }
 }
 
@@ -175,13 +184,15 @@ pub(crate) fn connect(
 pub(crate) fn program(
     process: &Process,
     home: Option<String>,
+    listen: Option<&Listen>,
     preserve_fds: u32,
 ) -> Result<Program> {
     let args = process.args().clone().unwrap_or_default();
     let mut env = process.env().clone().unwrap_or_default();
     env.extend(home);
+    listen.inspect(|listen| listen.tell(&mut env));
     let mut program = Program::new(args, env)?;
-    program.keeps = preserve_fds;
+    program.keeps = listen.map_or(0, |listen| listen.count) + preserve_fds;
     Ok(program)
 }
 
@@ -284,8 +295,10 @@ pub(crate) fn enter(cwd: &Path) -> Result<()> {
     chdir(cwd).call(|| format!("chdir to cwd ({cwd:?}) set in config.json failed"))?;
     // A working directory that is reached through a leaked descriptor lies
     // outside of the root, and shows in this way only (CVE-2024-21626).
+    // ANCHOR: cwd
     match getcwd() {
         Ok(path) if path.is_absolute() && !path.starts_with("(unreachable)") => Ok(()),
         _ => Err(Error::new(format!("the working directory {cwd:?} is outside of the root"))),
     }
+    // ANCHOR_END: cwd
 }

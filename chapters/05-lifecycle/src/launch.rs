@@ -17,11 +17,12 @@ use nix::unistd::{Pid, pipe2};
 use oci_spec::runtime::Spec;
 
 use crate::credentials::Credentials;
+use crate::given::CreateOptions;
 use crate::hooks::{self, Moment};
 use crate::init::Init;
 use crate::inside::{Ends, Inside};
 use crate::state::State;
-use crate::{mounts, namespaces, settings};
+use crate::{mounts, namespaces, settings, supervisor};
 
 /// What is launched, and how.
 pub struct Launch<'a> {
@@ -37,12 +38,8 @@ pub struct Launch<'a> {
     pub state: State,
     /// Where it waits for `start`.
     pub door: Option<Door>,
-    /// How many descriptors from 3 on the program keeps.
-    pub preserve_fds: u32,
-    /// Whether the program keeps the caller's session keyring.
-    pub same_keyring: bool,
-    /// Whether the program gets an `init` as its parent, which is PID 1.
-    pub init: bool,
+    /// What whoever drives us wants besides.
+    pub options: &'a CreateOptions,
 }
 
 /// The second gate, on the child's side.
@@ -104,7 +101,7 @@ pub fn launch(
     credentials: Credentials,
     recorded: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Started> {
-    let Launch { spec, tree, cgroup, stdio, mut state, door, .. } = launch;
+    let Launch { spec, tree, cgroup, stdio, mut state, door, options } = launch;
     let process =
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     let mut new = namespaces::of(spec)?;
@@ -125,12 +122,11 @@ pub fn launch(
         entrance,
         own_view,
         own_network: new.plan.has(Namespace::Net),
-        preserve_fds: launch.preserve_fds,
-        same_keyring: launch.same_keyring,
+        options,
         stdio: ends,
         state: state.clone(),
         door,
-        init: launch.init.then(Init::prepare).transpose()?,
+        init: options.init.then(Init::prepare).transpose()?,
     };
     let credentials = credentials(spec, process)?;
     let directory = cgroup.map(Cgroup::dir).transpose()?.flatten();
@@ -145,9 +141,12 @@ pub fn launch(
     settings::from_outside(process, child.pid())?;
     recorded(child.pid())?;
     state.pid = child.pid().as_raw();
-    let (child, terminal) = child.start_with(|| {
-        hooks::run(spec.hooks(), Moment::Prestart, &state)?;
-        hooks::run(spec.hooks(), Moment::CreateRuntime, &state)
+    let (child, terminal) = child.start_with(|given| match given {
+        Some(listener) => supervisor::give(spec, state.pid, &state, listener),
+        None => {
+            hooks::run(spec.hooks(), Moment::Prestart, &state)?;
+            hooks::run(spec.hooks(), Moment::CreateRuntime, &state)
+        }
     })?;
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
 }

@@ -29,6 +29,7 @@ pub mod incarnation;
 mod init;
 mod inside;
 pub mod launch;
+pub mod listen;
 mod more;
 pub mod mounts;
 mod namespaces;
@@ -41,6 +42,7 @@ mod settings;
 pub mod state;
 pub mod statistics;
 pub mod stop;
+mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -49,7 +49,7 @@ impl Container<'_> {
         };
         bundle::check_process(what.process)?;
         let started = exec(what, init, cgroup.as_ref(), self.runtime.credentials)?;
-        options.hand_over(&started)?;
+        options.hand_over(&started, b"setns")?;
         Ok(started)
     }
 

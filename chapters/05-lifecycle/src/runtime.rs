@@ -155,9 +155,7 @@ impl Birth<'_> {
             stdio: self.stdio,
             state: container.describe(note, Status::Creating),
             door: self.waits.then(|| self.door(place)).transpose()?,
-            preserve_fds: self.options.preserve_fds,
-            same_keyring: self.options.same_keyring,
-            init: self.options.init,
+            options: self.options,
         };
         // ANCHOR: launch
         let started = launch(what, container.runtime.credentials, |pid| {
@@ -165,7 +163,7 @@ impl Birth<'_> {
             place.save(note)
         })?;
         // ANCHOR_END: launch
-        self.options.hand_over(&started)?;
+        self.options.hand_over(&started, b"standard")?;
         Ok(started)
     }
 

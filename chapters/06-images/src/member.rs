@@ -3,11 +3,13 @@
 //! One member of an archive after the other, written: what a header has no room for
 //! (long names, parts of seconds, attributes, holes) is said in PAX records.
 
+mod attributes;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,9 +17,9 @@ use ch01_clone::{Context, Result};
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, major, minor};
-use rustix::fs::{lgetxattr, llistxattr};
 use tar::{Builder, EntryType, Header};
 
+use self::attributes::attributes;
 use crate::data::{Exactly, Pieces, pieces};
 use crate::{moving, whiteout};
 
@@ -40,7 +42,8 @@ pub(crate) struct Owned {
     pub(crate) time: i64,
 }
 
-type Records = Vec<(String, Vec<u8>)>;
+/// PAX records: keys and values.
+pub(crate) type Records = Vec<(String, Vec<u8>)>;
 
 impl<W: Write> Members<W> {
     pub(crate) fn new(to: W, latest: Option<i64>) -> Self {
@@ -224,35 +227,4 @@ fn link(header: &mut Header, records: &mut Records, target: &OsStr) {
     if header.set_link_name_literal(target.as_bytes()).is_err() {
         records.push(("linkpath".to_owned(), target.as_bytes().to_owned()));
     }
-}
-
-fn attributes(parent: &OwnedFd, name: &OsStr, records: &mut Records) -> Result<()> {
-    let path = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name);
-    let io = |errno: rustix::io::Errno| {
-        Err(std::io::Error::from(errno)).call(|| format!("llistxattr({name:?})"))
-    };
-    let mut list = vec![0; 64 << 10];
-    let length = match llistxattr(&path, &mut list[..]) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
-        Err(errno) => return io(errno),
-    };
-    for key in list[..length].split(|&byte| byte == 0).filter(|key| !key.is_empty()) {
-        // The host's labels are not the image's.
-        let Ok(key) = std::str::from_utf8(key) else { continue };
-        if key.starts_with("security.selinux") || key.starts_with("system.") {
-            continue;
-        }
-        if whiteout::is_private_attribute(OsStr::new(key)) {
-            continue;
-        }
-        let mut value = vec![0; 64 << 10];
-        match lgetxattr(&path, key, &mut value[..]) {
-            Ok(length) => value.truncate(length),
-            Err(rustix::io::Errno::NODATA) => continue,
-            Err(errno) => return io(errno),
-        }
-        records.push((format!("SCHILY.xattr.{key}"), value));
-    }
-    Ok(())
 }

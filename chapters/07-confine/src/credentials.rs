@@ -10,7 +10,7 @@
 //!    without: the filter, which then takes CAP_SYS_ADMIN, and after it the
 //!    final capabilities.
 
-use ch01_clone::{Context, Error, Result, step};
+use ch01_clone::{Context, Error, Gate, Result, step};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec, User};
@@ -20,12 +20,15 @@ use crate::capabilities::{self, Sets, errno, names};
 use crate::labels::Labels;
 use crate::seccomp::Filter;
 
+/// The change, ready to be made by the child, with its gate.
+pub type Prepared = Box<dyn FnOnce(&Gate) -> Result<()>>;
+
 /// Prepares the change that a process of a container asks for, before the
 /// clone. What it returns is called by the child, last of all before its execve.
 ///
 /// Capabilities that cannot be granted are left out with a warning, as the
 /// specification has it. All else that cannot be honoured is an error.
-pub fn prepare(spec: &Spec, process: &Process) -> Result<Box<dyn FnOnce() -> Result<()>>> {
+pub fn prepare(spec: &Spec, process: &Process) -> Result<Prepared> {
     let filter = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let change = Change {
         labels: Labels::prepare(process)?,
@@ -34,7 +37,7 @@ pub fn prepare(spec: &Spec, process: &Process) -> Result<Box<dyn FnOnce() -> Res
         no_new_privs: process.no_new_privileges() == Some(true),
         filter: filter.map(Filter::compile).transpose()?,
     };
-    Ok(Box::new(move || change.make()))
+    Ok(Box::new(move |gate| change.make(gate)))
 }
 
 /// All that the child needs, made before the clone.
@@ -48,7 +51,7 @@ struct Change {
 }
 
 impl Change {
-    fn make(&self) -> Result<()> {
+    fn make(&self, gate: &Gate) -> Result<()> {
         // ANCHOR: make
         self.labels.as_ref().map_or(Ok(()), Labels::set)?;
         self.capabilities.as_ref().map_or(Ok(()), Sets::limit)?;
@@ -58,7 +61,7 @@ impl Change {
             None if self.ids.uid.is_root() => Ok(()),
             None => capabilities::lay_down().call(|| "capset"),
         };
-        let filter = || self.filter.as_ref().map_or(Ok(()), Filter::load);
+        let filter = || self.filter.as_ref().map_or(Ok(()), |filter| filter.load(gate));
         match self.no_new_privs {
             true => {
                 capabilities()?;

@@ -8,9 +8,11 @@ use std::collections::HashMap;
 
 use ch01_clone::{Error, Result};
 use libc::{
-    EPERM, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_RET_ACTION_FULL,
-    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD,
-    SECCOMP_RET_LOG, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP,
+    EPERM, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    SECCOMP_RET_ACTION_FULL, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
+    SECCOMP_RET_KILL_THREAD, SECCOMP_RET_LOG, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP,
+    SECCOMP_RET_USER_NOTIF,
 };
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg,
@@ -70,7 +72,9 @@ impl<'a> Profile<'a> {
             }
         }
         let architectures = profile.architectures().as_deref().unwrap_or_default();
-        Ok(Self { default, flags: flags(profile), architectures, rules })
+        let asks = profile.syscalls().iter().flatten().any(|call| call.action() == NOTIFY);
+        check_supervisor(profile, asks)?;
+        Ok(Self { default, flags: flags(profile, asks), architectures, rules })
     }
 
     /// Whether programs of this kind may call at all, beside those of this machine.
@@ -139,7 +143,7 @@ fn action(action: Action, errno: Option<u32>) -> Result<u32> {
         Action::ScmpActAllow => SECCOMP_RET_ALLOW,
         Action::ScmpActErrno => SECCOMP_RET_ERRNO,
         Action::ScmpActTrace => SECCOMP_RET_TRACE,
-        Action::ScmpActNotify => return refuse(format!("{action} is not supported")),
+        Action::ScmpActNotify => SECCOMP_RET_USER_NOTIF,
     };
     match number {
         SECCOMP_RET_ERRNO | SECCOMP_RET_TRACE => {
@@ -153,14 +157,47 @@ fn action(action: Action, errno: Option<u32>) -> Result<u32> {
     }
 }
 
-fn flags(profile: &LinuxSeccomp) -> u32 {
+const NOTIFY: Action = Action::ScmpActNotify;
+
+/// Who refers calls to a supervisor has to name one, and let us reach it.
+fn check_supervisor(profile: &LinuxSeccomp, asks: bool) -> Result<()> {
+    let refuse = |why: String| Err(Error::new(format!("config.json: linux.seccomp{why}")));
+    let set = |text: Option<bool>| text == Some(false);
+    let named = set(profile.listener_path().as_ref().map(|path| path.as_os_str().is_empty()));
+    let metadata = set(profile.listener_metadata().as_ref().map(String::is_empty));
+    let handed_over_by = |name: &String| name == "sendmsg" || name == "socketcall";
+    let mut calls = profile.syscalls().iter().flatten().filter(|call| call.action() == NOTIFY);
+    if profile.default_action() == NOTIFY {
+        return refuse(format!(".defaultAction: {NOTIFY} is for single calls only"));
+    }
+    if metadata && !named {
+        return refuse(".listenerMetadata takes a listenerPath".to_owned());
+    }
+    if asks && !named {
+        return refuse(format!(": {NOTIFY} takes a listenerPath"));
+    }
+    match calls.find_map(|call| call.names().iter().find(|name| handed_over_by(name))) {
+        // Nobody would answer: the supervisor is not there before this call has ended.
+        Some(name) => refuse(format!(": {NOTIFY} cannot be used for {name}")),
+        None => Ok(()),
+    }
+}
+
+fn flags(profile: &LinuxSeccomp, asks: bool) -> u32 {
+    let listener = if asks { SECCOMP_FILTER_FLAG_NEW_LISTENER as u32 } else { 0 };
     // As runc: no list is the list with just this one.
-    let Some(flags) = profile.flags() else { return SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32 };
+    let Some(flags) = profile.flags() else {
+        return listener | SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32;
+    };
     let number = |flag: &Flag| match flag {
         Flag::SeccompFilterFlagLog => SECCOMP_FILTER_FLAG_LOG as u32,
         Flag::SeccompFilterFlagSpecAllow => SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32,
-        // There is one thread, and nobody to notify.
+        // Without a supervisor there is nobody to wait for.
+        Flag::SeccompFilterFlagWaitKillableRecv if asks => {
+            SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV as u32
+        }
+        // There is one thread.
         Flag::SeccompFilterFlagTsync | Flag::SeccompFilterFlagWaitKillableRecv => 0,
     };
-    flags.iter().map(number).fold(0, |all, one| all | one)
+    flags.iter().map(number).fold(listener, |all, one| all | one)
 }

@@ -6,7 +6,7 @@
 //! program finds the span of a number by halving, as one looks up a name in a
 //! book, and runs its block.
 
-use ch01_clone::{Error, Result, step};
+use ch01_clone::{Error, Gate, Message, Result, step};
 use libc::{BPF_MAXINSNS, ENOSYS, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_THREAD, sock_filter};
 use nix::errno::Errno;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompOperator as Operator};
@@ -48,9 +48,12 @@ impl Filter {
     }
 
     /// From now on it judges each call of this thread. There is no way back.
-    pub fn load(&self) -> Result<()> {
+    ///
+    /// If it refers calls to a supervisor, whoever is at the other end of the gate gets
+    /// the descriptor for that, and we go on when it has been passed on.
+    pub fn load(&self, gate: &Gate) -> Result<()> {
         let (length, flags) = (self.program.len(), self.flags);
-        step!(
+        let listener = step!(
             "seccomp",
             "From here on the kernel runs a filter before each system call. It comes as \
              late as can be, since what it forbids is forbidden to us as well.",
@@ -63,7 +66,10 @@ impl Filter {
                 error.hint("without process.noNewPrivileges, to load a filter takes CAP_SYS_ADMIN")
             }
             _ => error,
-        })
+        })?;
+        let Some(listener) = listener else { return Ok(()) };
+        gate.send(&Message::Ready(Some(listener)))?;
+        gate.wait()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
 use ch02_chroot::Tree;
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
-use ch05_lifecycle::{Incarnation, Launch, State, Stdio, launch, pty};
+use ch05_lifecycle::{CreateOptions, Incarnation, Launch, State, Stdio, launch, pty};
 use ch06_images::Image;
 use ch07_confine::credentials;
 use oci_spec::runtime::Spec;
@@ -266,18 +266,8 @@ impl Engine {
             annotations: Default::default(),
         };
         let cgroup = cgroup.as_ref();
-        let init = record.plan.init;
-        let what = Launch {
-            spec,
-            tree,
-            cgroup,
-            stdio,
-            state,
-            door: None,
-            preserve_fds: 0,
-            same_keyring: false,
-            init,
-        };
+        let options = CreateOptions { init: record.plan.init, ..CreateOptions::default() };
+        let what = Launch { spec, tree, cgroup, stdio, state, door: None, options: &options };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;

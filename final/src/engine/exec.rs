@@ -1,5 +1,6 @@
 //! One more process in a container that runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ch01_clone::{Context, Error, Result};
@@ -90,7 +91,14 @@ impl Engine {
             (false, true) => Stdio::Terminal { rows, columns },
             (false, false) => Stdio::Pipes { stdin: options.interactive },
         };
-        let what = Exec { spec: &spec, process, stdio, preserve_fds: 0 };
+        let what = Exec {
+            spec: &spec,
+            process,
+            stdio,
+            cgroups: BTreeMap::new(),
+            state: None,
+            preserve_fds: 0,
+        };
         let cgroup = self.cgroup_of(&record)?;
         let started = exec(&what, init, cgroup.as_ref(), credentials::prepare);
         self.note(&record, "exec_start");

@@ -47,6 +47,7 @@ fn gives_the_status() -> Result<(), Failed> {
     let done = raw(&dir, "exit 7").code(7)?;
     assert_eq!(done.stdout + &done.stderr, "");
     raw(&dir, "kill -9 $$").code(137)?;
+    raw(&dir, "kill -40 $$").code(168)?;
     x(&["lab", "01", "--raw", "--", "/nonexistent"]).code(127)?;
     x(&["lab", "01", "--raw", "--", "/etc/passwd"]).code(126)?;
     Ok(())

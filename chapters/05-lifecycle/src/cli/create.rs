@@ -8,12 +8,13 @@ use ch01_clone::{Context, Error, Result, Signals};
 
 use super::Cli;
 use super::args::Args;
+use crate::listen::Listen;
 use crate::protect::protect;
 use crate::{Bundle, CreateOptions, Stdio, given, pty, relay};
 
 pub(super) fn create(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     protect()?;
-    cli.runtime()?.create(args.id()?, &bundle(args)?, &options(args)?)?;
+    cli.runtime()?.create(args.id()?, &bundle(args)?, &options_of_new(args)?)?;
     Ok(0)
 }
 
@@ -25,7 +26,7 @@ pub(super) fn start(cli: &Cli<'_>, args: &Args) -> Result<u8> {
 pub(super) fn run(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     protect()?;
     let bundle = Bundle::load(&bundle(args)?)?;
-    let (containers, options) = (cli.runtime()?, options(args)?);
+    let (containers, options) = (cli.runtime()?, options_of_new(args)?);
     if args.has("detach") {
         let stdio = given::stdio(bundle.spec.process().as_ref(), &options)?;
         let (_, started) = containers.run(args.id()?, &bundle, stdio, &options)?;
@@ -59,17 +60,21 @@ fn bundle(args: &Args) -> Result<PathBuf> {
     std::path::absolute(dir).call(|| format!("the bundle {dir:?}"))
 }
 
+/// What a container is given; the sockets are for its own program, and not for one more in it.
+fn options_of_new(args: &Args) -> Result<CreateOptions> {
+    Ok(CreateOptions { listen: Listen::ours()?, ..options(args)? })
+}
+
 pub(super) fn options(args: &Args) -> Result<CreateOptions> {
-    if args.has("no-pivot") {
-        return Err(Error::new("--no-pivot is not supported")
-            .hint("pivot_root works from every root but an initramfs; move that one first"));
-    }
     Ok(CreateOptions {
         console_socket: args.value("console-socket").map(PathBuf::from),
         pid_file: args.value("pid-file").map(PathBuf::from),
+        pidfd_socket: args.value("pidfd-socket").map(PathBuf::from),
         preserve_fds: args.number("preserve-fds")?.unwrap_or(0),
         same_keyring: args.has("no-new-keyring"),
+        no_pivot: args.has("no-pivot"),
         init: args.has("init"),
+        ..CreateOptions::default()
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `exec`: one more program in a container.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -18,7 +18,8 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     protect()?;
     let containers = cli.runtime()?;
     let container = containers.open(args.id()?)?;
-    if !args.has("ignore-paused") && container.state()?.status == Status::Paused {
+    let state = container.state()?;
+    if !args.has("ignore-paused") && state.status == Status::Paused {
         return Err(Error::new(
             "cannot exec in a paused container (use --ignore-paused to override)",
         ));
@@ -32,7 +33,9 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
         false if options.console_socket.is_some() => return Err(create::no_use_of_socket()),
         false => create::ours(terminal),
     };
-    let what = Exec { spec: &spec, process: &process, stdio, preserve_fds: options.preserve_fds };
+    let (cgroups, preserve_fds) = (cgroups(args)?, options.preserve_fds);
+    let state = Some(&state);
+    let what = Exec { spec: &spec, process: &process, stdio, cgroups, state, preserve_fds };
     if detach {
         container.exec(&what, &options)?.child.leave();
         return Ok(0);
@@ -99,7 +102,7 @@ fn identity(args: &Args, process: &mut Process) -> Result<()> {
     Ok(())
 }
 
-/// What it may do: capabilities, labels, the cgroup.
+/// What it may do: capabilities and labels.
 fn rights(args: &Args, process: &mut Process) -> Result<()> {
     let more = args.all("cap").map(|name| text("cap", name).and_then(names::capability));
     let more = more.collect::<Result<Vec<_>>>()?;
@@ -126,10 +129,32 @@ fn rights(args: &Args, process: &mut Process) -> Result<()> {
     if let Some(label) = args.text("process-label")? {
         process.set_selinux_label(Some(label.to_owned()));
     }
-    match args.value("cgroup") {
-        Some(path) if path != OsStr::new("/") => Err(Error::new("--cgroup is not supported")),
-        _ => Ok(()),
+    Ok(())
+}
+
+/// Where below the container's cgroup it runs, by controller: `[CONTROLLER,...:]PATH`.
+fn cgroups(args: &Args) -> Result<BTreeMap<String, PathBuf>> {
+    let invalid = |why: String| Err(Error::new(format!("invalid --cgroup argument: {why}")));
+    let mut paths = BTreeMap::new();
+    let given = args.all("cgroup").map(|given| text("cgroup", given));
+    let given = given.collect::<Result<Vec<_>>>()?;
+    for one in &given {
+        let Some((controllers, path)) = one.split_once(':') else {
+            if given.len() > 1 {
+                return invalid(format!("{one} (missing <controller>: prefix)"));
+            }
+            return Ok(BTreeMap::from([(String::new(), PathBuf::from(one))]));
+        };
+        for controller in controllers.split(',') {
+            if controller.is_empty() {
+                return invalid(format!("{one} (empty <controller> prefix)"));
+            }
+            if paths.insert(controller.to_owned(), PathBuf::from(path)).is_some() {
+                return invalid(format!("controller {controller} specified multiple times"));
+            }
+        }
     }
+    Ok(paths)
 }
 
 /// No capability at all. (The default of the type is a few.)

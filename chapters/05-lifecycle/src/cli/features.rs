@@ -121,6 +121,8 @@ const CAPABILITIES: &[&str] = &[
     "CHECKPOINT_RESTORE",
 ];
 
+const FILTER_FLAGS: &[&str] = &["LOG", "SPEC_ALLOW", "TSYNC", "WAIT_KILLABLE_RECV"];
+
 pub(super) fn features(cli: &Cli<'_>, _: &Args) -> Result<u8> {
     let prefixed = |prefix: &str, names: &[&str]| -> Vec<String> {
         names.iter().map(|name| format!("{prefix}{name}")).collect()
@@ -144,12 +146,12 @@ pub(super) fn features(cli: &Cli<'_>, _: &Args) -> Result<u8> {
                 "enabled": confined,
                 "actions": prefixed("SCMP_ACT_", &[
                     "ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG",
-                    "TRACE", "TRAP",
+                    "NOTIFY", "TRACE", "TRAP",
                 ]),
                 "operators": prefixed("SCMP_CMP_", &["EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE"]),
                 "archs": prefixed("SCMP_ARCH_", &["AARCH64", "ARM", "X32", "X86", "X86_64"]),
-                "knownFlags": prefixed("SECCOMP_FILTER_FLAG_", &["LOG", "SPEC_ALLOW", "TSYNC"]),
-                "supportedFlags": prefixed("SECCOMP_FILTER_FLAG_", &["LOG", "SPEC_ALLOW", "TSYNC"]),
+                "knownFlags": prefixed("SECCOMP_FILTER_FLAG_", FILTER_FLAGS),
+                "supportedFlags": prefixed("SECCOMP_FILTER_FLAG_", FILTER_FLAGS),
             },
             "apparmor": {"enabled": confined},
             "selinux": {"enabled": confined},

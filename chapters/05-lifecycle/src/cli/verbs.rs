@@ -48,7 +48,10 @@ const BUNDLE: Opt =
 const CONSOLE: Opt =
     valued("console-socket", "SOCKET", "where the master side of the terminal is sent");
 const PID_FILE: Opt = valued("pid-file", "FILE", "where the process id is written");
-const NO_PIVOT: Opt = switch("no-pivot", "refused: there is no root without pivot_root");
+const PIDFD_SOCKET: Opt =
+    valued("pidfd-socket", "SOCKET", "where a descriptor of the process is sent");
+const NO_PIVOT: Opt =
+    switch("no-pivot", "the old root stays below: weaker, and for an initial ramfs only");
 const NO_KEYRING: Opt = switch("no-new-keyring", "it keeps the caller's session keyring");
 const PRESERVE: Opt = valued("preserve-fds", "N", "how many descriptors from 3 on it keeps");
 const INIT: Opt = switch("init", "a parent for the program, which reaps and forwards signals");
@@ -80,7 +83,7 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "create",
         about: "make a container, whose program waits for start",
-        options: &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE, INIT],
+        options: &[BUNDLE, CONSOLE, PID_FILE, PIDFD_SOCKET, NO_PIVOT, NO_KEYRING, PRESERVE, INIT],
         run: create::create,
         what: "create failed: ",
         ..ID
@@ -120,6 +123,7 @@ pub(super) const VERBS: &[Verb] = &[
             BUNDLE,
             CONSOLE,
             PID_FILE,
+            PIDFD_SOCKET,
             NO_PIVOT,
             NO_KEYRING,
             PRESERVE,
@@ -149,10 +153,11 @@ pub(super) const VERBS: &[Verb] = &[
             switch("no-new-privs", "it cannot gain privileges"),
             valued("apparmor", "PROFILE", "its AppArmor profile"),
             valued("process-label", "LABEL", "its SELinux label"),
-            valued("cgroup", "PATH", "refused, but for /: it runs in the container's own"),
+            valued("cgroup", "[CONTROLLER:]PATH", "a cgroup below the container's, to run in"),
             switch("ignore-paused", "even if the container is paused"),
             DETACH,
             PID_FILE,
+            PIDFD_SOCKET,
             CONSOLE,
             PRESERVE,
         ],

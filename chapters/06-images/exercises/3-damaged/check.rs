@@ -47,6 +47,7 @@ pub fn check(attempt: &mut Attempt) -> Judgement {
 fn damage(images: &Path, blobs: &Path) -> std::io::Result<()> {
     let index = fs::read_to_string(images.join("index.json"))?;
     let manifest = |name| {
+        // An entry is written in the order of its keys: its annotations, then its digest.
         let own = index.split_once(name).map_or("", |(_, after)| after);
         blobs.join(digests(own).into_iter().next().unwrap_or_default())
     };

@@ -9,29 +9,17 @@ use std::path::Path;
 use ch01_clone::{Error, Result};
 
 use super::copy::Tree;
-use super::dockerfile::{Dockerfile, Line, at};
+use super::dockerfile::{Dockerfile, Line};
 use super::expand::Reading;
 use super::ignore::Ignore;
-use super::instruction::Instruction;
 use super::stage::{Given, PROXIES, Stage};
+use super::stages::{Step, Written};
 use super::{Failure, Hands, Options};
 use crate::import::{New, json_blob, manifest};
 use crate::ingest::Ingest;
 use crate::registry::Platform;
 use crate::store::{Image, Store};
 use crate::{name, time};
-
-/// One line of a stage.
-pub(crate) struct Step {
-    pub(crate) line: Line,
-    pub(crate) what: Instruction,
-}
-
-/// A stage as it is written: its FROM, and what follows.
-struct Written {
-    name: Option<String>,
-    steps: Vec<Step>,
-}
 
 pub(crate) struct Builder<'a, 'h> {
     pub(crate) store: &'a Store,
@@ -43,9 +31,9 @@ pub(crate) struct Builder<'a, 'h> {
     pub(crate) global: BTreeMap<String, String>,
     pub(crate) used: RefCell<BTreeSet<String>>,
     pub(crate) escape: char,
-    written: Vec<Written>,
+    pub(super) written: Vec<Written>,
     /// The stages that are finished, by number.
-    done: BTreeMap<usize, Stage>,
+    pub(super) done: BTreeMap<usize, Stage>,
 }
 
 impl<'a, 'h> Builder<'a, 'h> {
@@ -84,43 +72,6 @@ impl<'a, 'h> Builder<'a, 'h> {
         Ok(builder)
     }
 
-    /// Which line belongs to which stage; what comes before all of them.
-    fn sort(&mut self, file: Dockerfile) -> Result<()> {
-        for line in file.lines {
-            let number = line.number;
-            let what = Instruction::parse(&line, file.escape).map_err(|error| at(number, error))?;
-            match (&what, self.written.last_mut()) {
-                (Instruction::From { name, .. }, _) => {
-                    let name = name.clone();
-                    if name.is_some() && self.written.iter().any(|stage| stage.name == name) {
-                        let text = format!("duplicate name {}", name.unwrap_or_default());
-                        return Err(at(number, Error::new(text)));
-                    }
-                    self.written.push(Written { name, steps: vec![Step { line, what }] });
-                }
-                (_, Some(stage)) => stage.steps.push(Step { line, what }),
-                (Instruction::Arg(all), None) => {
-                    for (name, default) in all {
-                        let default = default.as_deref().map(|text| self.global_word(text));
-                        let default = default.transpose().map_err(|error| at(number, error))?;
-                        if let Some(value) = self.given().value(name, default) {
-                            self.global.insert(name.clone(), value);
-                        }
-                    }
-                }
-                (_, None) => {
-                    let text =
-                        format!("no build stage in current context: {} before FROM", line.word);
-                    return Err(at(number, Error::new(text)));
-                }
-            }
-        }
-        match self.written.is_empty() {
-            true => Err(Error::new("it has no FROM: there is nothing to begin with")),
-            false => Ok(()),
-        }
-    }
-
     pub(crate) fn given(&self) -> Given<'_> {
         Given { build: &self.options.args, global: &self.global, used: &self.used }
     }
@@ -129,19 +80,6 @@ impl<'a, 'h> Builder<'a, 'h> {
     pub(crate) fn global_word(&self, text: &str) -> Result<String> {
         let variable = |name: &str| self.global.get(name).cloned();
         Reading { escape: self.escape, variable: &variable }.word(text)
-    }
-
-    /// The number of a stage before `before` that has this name or number.
-    fn stage_called(&self, name: &str, before: usize) -> Option<usize> {
-        let named = |stage: &Written| stage.name.as_deref() == Some(&*name.to_ascii_lowercase());
-        let found = self.written[..before].iter().rposition(named);
-        found.or_else(|| name.parse().ok().filter(|number| *number < before))
-    }
-
-    /// A stage that is finished, by its name or number.
-    pub(crate) fn finished(&self, name: &str) -> Option<&Stage> {
-        let number = self.stage_called(name, self.written.len())?;
-        self.done.get(&number)
     }
 
     pub(crate) fn build(mut self) -> Result<Image, Failure> {
@@ -165,28 +103,6 @@ impl<'a, 'h> Builder<'a, 'h> {
         Ok(self.finish(stage)?)
     }
 
-    /// A stage, and those that it takes something from.
-    fn needs(&self, number: usize, needed: &mut BTreeSet<usize>) -> Result<()> {
-        if !needed.insert(number) {
-            return Ok(());
-        }
-        for step in &self.written[number].steps {
-            let other = match &step.what {
-                Instruction::From { image, .. } => {
-                    let image = self.global_word(image);
-                    let image = image.map_err(|error| self.located(&step.line, error))?;
-                    self.stage_called(&image, number).filter(|_| image.parse::<u32>().is_err())
-                }
-                Instruction::Copy(copy) => {
-                    copy.from.as_deref().and_then(|name| self.stage_called(name, number))
-                }
-                _ => None,
-            };
-            other.map_or(Ok(()), |other| self.needs(other, needed))?;
-        }
-        Ok(())
-    }
-
     fn stage(
         &mut self,
         steps: &[Step],
@@ -208,7 +124,7 @@ impl<'a, 'h> Builder<'a, 'h> {
     }
 
     /// An error, and where it is.
-    fn located(&self, line: &Line, error: Error) -> Error {
+    pub(super) fn located(&self, line: &Line, error: Error) -> Error {
         let step = if error.step.is_empty() { String::new() } else { format!("{}: ", error.step) };
         let call = format!("{}:{}: {step}{}", self.options.file, line.number, error.call);
         Error { step: String::new(), call, ..error }

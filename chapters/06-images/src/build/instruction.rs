@@ -3,10 +3,11 @@
 //! What each line of a Dockerfile says, with its variables still in it.
 
 use ch01_clone::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::dockerfile::{Document, Line, announced, cut};
-use super::{expand, flags::Flags};
+use super::flags::Flags;
+use super::{expand, health};
 
 /// A command, in one of its two forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Instruction {
             "EXPOSE" => Instruction::Expose(text.to_owned()),
             "VOLUME" => Instruction::Volume(list(text)),
             "STOPSIGNAL" => Instruction::StopSignal(text.to_owned()),
-            "HEALTHCHECK" => Instruction::Healthcheck(health(text, &mut flags)?),
+            "HEALTHCHECK" => Instruction::Healthcheck(health::check(text, &mut flags)?),
             "ONBUILD" => Instruction::Onbuild(onbuild(text)?),
             "MAINTAINER" => Instruction::Maintainer(text.to_owned()),
             other => return Err(Error::new(format!("unknown instruction: {other}"))),
@@ -163,7 +164,7 @@ fn pairs(word: &str, text: &str, escape: char) -> Result<Vec<(String, String)>> 
 }
 
 /// The exec form is a JSON list; all else is a text for the shell.
-fn command(text: &str) -> Command {
+pub(crate) fn command(text: &str) -> Command {
     match serde_json::from_str(text) {
         Ok(words) => Command::Exec(words),
         Err(_) => Command::Shell(text.to_owned()),
@@ -220,56 +221,4 @@ fn onbuild(text: &str) -> Result<String> {
         }
         _ => Ok(text.to_owned()),
     }
-}
-
-/// As docker's configuration has it: a test, and times in nanoseconds.
-fn health(text: &str, flags: &mut Flags) -> Result<Value> {
-    let (kind, rest) = cut(text);
-    let test = match (kind.to_ascii_uppercase().as_str(), command(rest)) {
-        ("NONE", _) if rest.is_empty() => return Ok(json!({ "Test": ["NONE"] })),
-        ("CMD", Command::Exec(words)) if !words.is_empty() => {
-            std::iter::once("CMD".to_owned()).chain(words).collect()
-        }
-        ("CMD", Command::Shell(text)) if !text.is_empty() => vec!["CMD-SHELL".to_owned(), text],
-        _ => return Err(Error::new("HEALTHCHECK is followed by NONE, or by CMD and a command")),
-    };
-    let mut all = json!({ "Test": test });
-    for (flag, key) in [
-        ("interval", "Interval"),
-        ("timeout", "Timeout"),
-        ("start-period", "StartPeriod"),
-        ("start-interval", "StartInterval"),
-    ] {
-        if let Some(text) = flags.take(flag) {
-            all[key] = nanoseconds(&text)
-                .ok_or_else(|| Error::new(format!("--{flag}={text} is no duration, such as 30s")))?
-                .into();
-        }
-    }
-    if let Some(text) = flags.take("retries") {
-        let retries = text.parse::<u32>();
-        all["Retries"] = retries.map_err(|_| Error::new(format!("--retries={text}")))?.into();
-    }
-    Ok(all)
-}
-
-/// `1m30s`, `500ms`, as Go writes durations.
-fn nanoseconds(text: &str) -> Option<u64> {
-    let (mut all, mut rest) = (0.0, text);
-    while !rest.is_empty() {
-        let (number, unit) = rest.split_at(rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?);
-        let length = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
-        let each = match &unit[..length] {
-            "h" => 3.6e12,
-            "m" => 6e10,
-            "s" => 1e9,
-            "ms" => 1e6,
-            "us" | "µs" => 1e3,
-            "ns" => 1.0,
-            _ => return None,
-        };
-        all += number.parse::<f64>().ok()? * each;
-        rest = &unit[length..];
-    }
-    (!text.is_empty()).then_some(all as u64)
 }

@@ -3,10 +3,11 @@
 //! From a Dockerfile to an image. Each instruction that changes files gives one layer, which
 //! is written as an archive and then unpacked over those below, as a layer that was pulled is.
 //!
-//! - `dockerfile`, `instruction`, `flags`, `expand`, `ports`: what is written
+//! - `dockerfile`, `instruction`, `flags`, `expand`, `health`, `ports`: what is written
 //! - `glob`, `ignore`, `source`, `copy`: from the context, or another stage, to a layer
 //! - `layer`, `cache`: layers packed, and found again by what they were made of
-//! - `stage`, `builder`, `steps`: one instruction after the other
+//! - `builder`, `stages`, `stage`: the whole, and what has come of each stage
+//! - `settings`, `steps`, `programs`: one instruction after the other
 //!
 //! Running a program is for a higher floor: whoever builds gives a function for that.
 
@@ -17,12 +18,16 @@ mod dockerfile;
 mod expand;
 mod flags;
 mod glob;
+mod health;
 mod ignore;
 mod instruction;
 mod layer;
 mod ports;
+mod programs;
+mod settings;
 mod source;
 mod stage;
+mod stages;
 mod steps;
 
 use std::collections::BTreeMap;

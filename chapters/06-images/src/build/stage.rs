@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::cache::Layers;
 use super::expand::Reading;
-use super::instruction::{Command, Instruction};
+use super::instruction::Command;
 use crate::layout::to_json;
 use crate::store::{Image, Store};
 
@@ -35,7 +35,7 @@ pub(crate) struct Stage {
     pub(crate) history: Vec<History>,
     pub(crate) escape: char,
     /// Whether CMD is this stage's own.
-    own_cmd: bool,
+    pub(super) own_cmd: bool,
 }
 
 /// The values that ARG may take, by precedence.
@@ -131,7 +131,7 @@ impl Stage {
         Reading { escape: self.escape, variable: &variable }.document(text)
     }
 
-    fn words(&self, text: &str) -> Result<Vec<String>> {
+    pub(super) fn words(&self, text: &str) -> Result<Vec<String>> {
         let variable = |name: &str| self.variable(name);
         Reading { escape: self.escape, variable: &variable }.words(text)
     }
@@ -166,94 +166,6 @@ impl Stage {
             }
         }
         format!("/{}", names.join("/"))
-    }
-
-    /// Does what only changes what the image says of itself.
-    pub(crate) fn apply(&mut self, instruction: &Instruction, given: &Given<'_>) -> Result<()> {
-        match instruction {
-            Instruction::Arg(all) => {
-                for (name, default) in all {
-                    let default = default.as_deref().map(|text| self.word(text)).transpose()?;
-                    if let Some(value) = given.value(name, default) {
-                        self.args.insert(name.clone(), value);
-                    }
-                }
-            }
-            Instruction::Env(all) => {
-                let before = self.clone();
-                for (name, value) in all {
-                    let (name, value) = (before.word(name)?, before.word(value)?);
-                    let mut env = self.env();
-                    let pair = format!("{name}={value}");
-                    match env.iter_mut().find(|old| old.split('=').next() == Some(&*name)) {
-                        Some(old) => *old = pair,
-                        None => env.push(pair),
-                    }
-                    self.config.set_env(Some(env));
-                }
-            }
-            Instruction::Label(all) => {
-                let mut labels = self.config.labels().clone().unwrap_or_default();
-                for (name, value) in all {
-                    labels.insert(self.word(name)?, self.word(value)?);
-                }
-                self.config.set_labels(Some(labels));
-            }
-            Instruction::Cmd(command) => {
-                self.config.set_cmd(Some(self.command(command)).filter(|words| !words.is_empty()));
-                self.own_cmd = true;
-            }
-            Instruction::Entrypoint(command) => {
-                let words = Some(self.command(command)).filter(|words| !words.is_empty());
-                self.config.set_entrypoint(words);
-                // What the base had belonged to its own way in.
-                if !self.own_cmd {
-                    self.config.set_cmd(None);
-                }
-            }
-            Instruction::User(text) => drop(self.config.set_user(Some(self.word(text)?))),
-            Instruction::StopSignal(text) => {
-                self.config.set_stop_signal(Some(self.word(text)?));
-            }
-            Instruction::Expose(text) => {
-                let mut ports = self.config.exposed_ports().clone().unwrap_or_default();
-                for word in self.words(text)? {
-                    ports.extend(super::ports::ports(&word)?);
-                }
-                ports.sort();
-                ports.dedup();
-                self.config.set_exposed_ports(Some(ports));
-            }
-            Instruction::Volume(all) => {
-                let mut volumes = self.config.volumes().clone().unwrap_or_default();
-                for text in all {
-                    volumes.push(self.path(&self.word(text)?));
-                }
-                volumes.sort();
-                volumes.dedup();
-                self.config.set_volumes(Some(volumes));
-            }
-            Instruction::Shell(words) => {
-                self.more.insert("Shell".to_owned(), words.clone().into());
-            }
-            Instruction::Healthcheck(value) => {
-                self.more.insert("Healthcheck".to_owned(), value.clone());
-            }
-            Instruction::Onbuild(text) => {
-                let mut all = match self.more.remove("OnBuild") {
-                    Some(Value::Array(all)) => all,
-                    _ => Vec::new(),
-                };
-                all.push(text.clone().into());
-                self.more.insert("OnBuild".to_owned(), all.into());
-            }
-            Instruction::Maintainer(text) => drop(self.image.set_author(Some(text.clone()))),
-            Instruction::Workdir(_)
-            | Instruction::From { .. }
-            | Instruction::Copy(_)
-            | Instruction::Run(..) => unreachable!("the builder does these"),
-        }
-        Ok(())
     }
 
     /// What the base wants to be done first. Whoever builds upon this one does not hear of it.

@@ -128,6 +128,10 @@ impl Client {
         }
         match answer.status() {
             status if status.is_success() || expected.contains(&status) => Ok(answer),
+            // With a new key, too.
+            StatusCode::UNAUTHORIZED => {
+                Err(self.log_in_after(refused(&request.method, &request.url, answer)))
+            }
             _ => Err(refused(&request.method, &request.url, answer)),
         }
     }

@@ -8,7 +8,7 @@ mod run;
 
 use std::path::{Path, PathBuf};
 
-use dockster_tests::{Need, Run, Trial, host};
+use dockster_tests::{Need, Run, Trial, host, of_version_2};
 
 /// What looks the same on every kernel.
 pub fn trials() -> Vec<Trial> {
@@ -17,7 +17,8 @@ pub fn trials() -> Vec<Trial> {
 
 /// What has to do with cgroups.
 pub fn of_the_kernel() -> Vec<Trial> {
-    lab::trials().into_iter().chain(clean::trials()).collect()
+    let names = &["lab_holds", "lab_has_room_for_cgroups", "lab_leaves_no_cgroup", "clean_takes"];
+    of_version_2(lab::trials().into_iter().chain(clean::trials()), names).collect()
 }
 
 /// The program `x`.

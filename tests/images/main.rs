@@ -3,6 +3,7 @@
 //! Everything runs in processes of its own (`helper`, below), as root, or as an
 //! ordinary user as the root of a user namespace.
 
+mod changes;
 mod hostile;
 mod imports;
 mod layers;
@@ -21,6 +22,7 @@ fn main() {
         hostile::trials(),
         limits::trials(),
         imports::trials(),
+        changes::trials(),
         stacks::trials(),
         users::trials(),
     ];

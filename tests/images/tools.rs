@@ -231,7 +231,13 @@ pub fn helper(args: Vec<OsString>) {
             }
             Ok(())
         }),
-        "merged" => merged(path(1), text(2), path(3), &mut out),
+        "merged" => merged(path(1), text(2), path(3), text(4), &mut out),
+        "add-layer" => Store::open(path(1)).and_then(|store| {
+            let base = store.resolve(text(2))?;
+            let image = store.add_layer(&base, path(3), base.config.clone(), Some(text(4)))?;
+            writeln!(out, "{}", image.id).expect("into memory");
+            Ok(())
+        }),
         "remove" => Store::open(path(1)).and_then(|store| {
             let removed = store.remove(text(2), text(3) == "force", |_| match text(3) {
                 "used" => Err(ch01_clone::Error::new("a container uses it")),
@@ -260,8 +266,15 @@ pub fn helper(args: Vec<OsString>) {
     }
 }
 
-/// The tree of an image, put together by chapter 2; `kept` takes what is written.
-fn merged(store: &Path, name: &str, kept: &Path, out: &mut String) -> ch01_clone::Result<()> {
+/// The tree of an image, put together by chapter 2, after a shell script has changed it;
+/// `kept` takes what is written.
+fn merged(
+    store: &Path,
+    name: &str,
+    kept: &Path,
+    script: &str,
+    out: &mut String,
+) -> ch01_clone::Result<()> {
     let image = Store::open(store)?.resolve(name)?;
     let kept = Some(kept.to_owned());
     let rootfs = Rootfs {
@@ -273,7 +286,14 @@ fn merged(store: &Path, name: &str, kept: &Path, out: &mut String) -> ch01_clone
         more: Default::default(),
     };
     let root = rootfs.build()?;
-    list_into(&ch02_chroot::mount::path_of(&root).join("."), Path::new(""), out);
+    let top = ch02_chroot::mount::path_of(&root).join(".");
+    if !script.is_empty() {
+        let top = fs::canonicalize(&top).expect("realpath");
+        let ended =
+            std::process::Command::new("sh").args(["-ec", script]).current_dir(top).status();
+        assert!(ended.expect("a shell").success());
+    }
+    list_into(&top, Path::new(""), out);
     Ok(())
 }
 

@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use dockster_tests::{Failed, Terminal, Trial, host, wait_until};
+use dockster_tests::{Failed, Need, Run, Terminal, Trial, find_program, host, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::background::{POLITE, field, wait_for_log};
-use crate::tools::{Background, House, PATIENCE, alone, beside, steps_in};
+use crate::tools::{Background, DOCKSTER, House, PATIENCE, alone, beside, steps_in};
+
+/// Under strace no set-uid program works, and so no ranges of an ordinary user.
+const REMOVAL: [Need; 2] = [Need::Root, Need::Program("strace")];
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         beside("a_shim_killed_at_any_moment_leaves_nothing", &[], a_shim_killed_at_any_moment),
         beside("a_verb_killed_at_any_moment_leaves_nothing", &[], a_verb_killed_at_any_moment),
         beside("a_count_of_restarts_holds_over_killed_shims", &[], a_count_holds_over_killed_shims),
+        beside("a_removal_killed_at_any_unlink_goes_on", &REMOVAL, a_removal_killed_at_any_unlink),
         alone("two_hundred_creates_with_one_name", &[], two_hundred_creates),
         alone("two_hundred_creates_with_many_names", &[], two_hundred_names),
     ]
@@ -286,6 +290,36 @@ fn a_verb_killed_at_any_moment() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// What a killed `rm` has begun, the next command ends.
+fn a_removal_killed_at_any_unlink() -> Result<(), Failed> {
+    let house = House::new()?;
+    let strace = find_program("strace").ok_or("no strace")?;
+    let mut killed = 0;
+    loop {
+        house.dockster(["run", "--name", "again", "busybox", "touch", "file"]).success()?;
+        let calls = "unlink,unlinkat,rmdir";
+        let kill = format!("inject={calls}:signal=KILL:when={}", killed + 1);
+        let done = Run::new(&strace)
+            .args(["-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &kill])
+            .args([DOCKSTER, "rm", "again"])
+            .env("DOCKSTER_ROOT", house.root())
+            .done()?;
+        house.dockster(["ps", "-a"]).success()?;
+        if done.status.success() {
+            break;
+        }
+        killed += 1;
+        // Either it has not begun, or it is gone by now, with its name.
+        if house_entries(&house)?.is_empty() {
+            assert_eq!(fs::read_dir(house.root().join("names"))?.count(), 0);
+        } else {
+            house.dockster(["rm", "again"]).success()?;
+        }
+    }
+    assert!(killed > 3, "killed {killed} times only");
+    house.nothing_left()
 }
 
 /// So many starts were meant, whoever has made them.

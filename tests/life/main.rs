@@ -18,18 +18,20 @@ mod tools;
 mod words;
 
 fn main() {
-    let on_every_host = [looks::trials(), crashes::trials()];
-    let anywhere = [
+    let topics = [
         background::trials(),
         words::trials(),
         logs::trials(),
+        looks::trials(),
         attached::trials(),
         exec::trials(),
         policies::trials(),
         health::trials(),
         screens::trials(),
         statuses::trials(),
+        crashes::trials(),
     ];
-    let anywhere = anywhere.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
-    dockster_tests::run(anywhere.chain(on_every_host.into_iter().flatten()).collect())
+    let names = &["stats_", "a_killed_", "a_kill_at_any_step"];
+    let trials = dockster_tests::of_version_2(topics.into_iter().flatten(), names);
+    dockster_tests::run(trials.collect())
 }

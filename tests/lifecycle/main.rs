@@ -3,12 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../clone/held.rs"]
+mod held;
 mod incarnation;
 mod init;
 mod notes;
+mod program;
 
 fn main() {
-    let topics = [incarnation::trials(), init::trials(), notes::trials()];
+    let topics = [incarnation::trials(), init::trials(), notes::trials(), program::trials()];
     let trials = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(trials.collect())
 }

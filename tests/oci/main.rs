@@ -22,6 +22,8 @@ mod podman;
 mod sockets;
 mod verbs;
 
+use dockster_tests::of_version_2;
+
 fn main() {
     let topics = [
         // The longest first.
@@ -33,12 +35,6 @@ fn main() {
         life::trials(),
         verbs::trials(),
     ];
-    let trials = topics.into_iter().flatten().map(|trial| {
-        let of_version_2 = ["cgroups::", "mounts::cgroup", "linux::namespaces_by_path"];
-        match of_version_2.iter().any(|name| trial.name().starts_with(name)) {
-            true => trial,
-            false => dockster_tests::not_on_the_slow_machine(trial),
-        }
-    });
-    dockster_tests::run(trials.collect())
+    let names = &["cgroups::", "mounts::cgroup", "linux::namespaces_by_path"];
+    dockster_tests::run(of_version_2(topics.into_iter().flatten(), names).collect())
 }

@@ -131,9 +131,10 @@ fn options_stand_anywhere(bundle: &mut Bundle) -> Result<(), Failed> {
 fn keyring(bundle: &mut Bundle) -> Result<(), Failed> {
     bundle.set("linux.maskedPaths", json!([]));
     bundle.script("cat /proc/keys");
+    bundle.write()?;
     let own = format!("_ses.{}", bundle.id);
-    for (options, has) in [(&[][..], true), (&["--no-new-keyring"], false)] {
-        bundle.write()?;
+    // Its own comes last: the kernel takes its time to forget a keyring that nobody has.
+    for (options, has) in [(&["--no-new-keyring"][..], false), (&[], true)] {
         let run = bundle.oci(["run", "--bundle"]).arg(bundle.dir()).args(options);
         let done = run.arg(&bundle.id).success()?;
         if done.stdout.contains(&own) != has {

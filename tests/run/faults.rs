@@ -11,8 +11,8 @@ use crate::tools::{Background, House, PATIENCE, alone, init_of, one_sentence, st
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        alone("two_hundred_runs_leave_the_host_as_it_was", &[], two_hundred_runs),
-        alone("fifty_runs_at_once_leave_the_host_as_it_was", &[], fifty_runs_at_once),
+        alone("two_hundred_runs_leave_the_host_as_it_was", &[Need::Speed], two_hundred_runs),
+        alone("fifty_runs_at_once_leave_the_host_as_it_was", &[Need::Speed], fifty_runs_at_once),
         alone("a_failure_at_any_step_leaves_nothing", &[], a_failure_at_any_step),
         alone("a_kill_at_any_step_leaves_nothing", &[], a_kill_at_any_step),
         alone("a_kill_while_it_runs_leaves_nothing", &[], a_kill_while_it_runs),
@@ -23,8 +23,7 @@ pub fn trials() -> Vec<Trial> {
 fn two_hundred_runs() -> Result<(), Failed> {
     let house = House::new()?;
     let before = Fingerprint::of_host();
-    let count = if host().is_slow() { 10 } else { 200 };
-    for _ in 0..count {
+    for _ in 0..200 {
         house.run(["busybox", "true"]).success()?;
     }
     before.unchanged(Duration::from_secs(10))?;
@@ -34,8 +33,7 @@ fn two_hundred_runs() -> Result<(), Failed> {
 fn fifty_runs_at_once() -> Result<(), Failed> {
     let house = House::new()?;
     let before = Fingerprint::of_host();
-    let count = if host().is_slow() { 8 } else { 50 };
-    let runs: Vec<_> = (0..count)
+    let runs: Vec<_> = (0..50)
         .map(|number| Background::start(house.sh([], &format!("exit {number}"))))
         .collect::<Result<_, _>>()?;
     for (number, mut run) in runs.into_iter().enumerate() {
@@ -45,7 +43,7 @@ fn fifty_runs_at_once() -> Result<(), Failed> {
     // And of as many with one name, one at a time gets it.
     let same = ["--name", "same", "busybox", "sleep", "0.2"];
     let runs: Vec<_> =
-        (0..count).map(|_| Background::start(house.run(same))).collect::<Result<_, _>>()?;
+        (0..50).map(|_| Background::start(house.run(same))).collect::<Result<_, _>>()?;
     let mut statuses = Vec::new();
     for mut run in runs {
         statuses.push(run.status()?.code());

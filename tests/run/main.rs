@@ -4,6 +4,7 @@
 //! Every test has a root of its own (`tools::House`). The last topic looks at the whole
 //! host, and its tests run one by one.
 
+mod archives;
 mod debian;
 mod faults;
 mod hello;
@@ -21,8 +22,9 @@ mod volumes;
 mod words;
 
 fn main() {
-    let on_every_host = [isolation::trials(), limits::trials(), story::trials(), faults::trials()];
+    let on_every_host = [isolation::trials(), limits::trials(), faults::trials()];
     let anywhere = [
+        story::trials(),
         hello::trials(),
         words::trials(),
         options::trials(),
@@ -33,6 +35,7 @@ fn main() {
         terminal::trials(),
         signals::trials(),
         debian::trials(),
+        archives::trials(),
     ];
     let anywhere = anywhere.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(anywhere.chain(on_every_host.into_iter().flatten()).collect())

@@ -47,5 +47,5 @@ pub use libtest_mimic::{Failed, Trial};
 pub use rootfs::{busybox_rootfs, copy_program};
 pub use supervisor::{Answer, supervise};
 pub use terminal::Terminal;
-pub use trials::{Need, not_on_the_slow_machine, run, run_serial, trial};
+pub use trials::{Need, not_on_the_slow_machine, of_version_2, run, run_serial, trial};
 pub use wait::{scaled, wait_until};

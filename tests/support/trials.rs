@@ -64,6 +64,18 @@ pub fn not_on_the_slow_machine(trial: Trial) -> Trial {
     }
 }
 
+/// The same for all of these but those of whom the cgroup version is the point: the ones
+/// whose names begin so.
+pub fn of_version_2(
+    trials: impl IntoIterator<Item = Trial>,
+    names: &'static [&str],
+) -> impl Iterator<Item = Trial> {
+    trials.into_iter().map(|trial| match names.iter().any(|name| trial.name().starts_with(name)) {
+        true => trial,
+        false => not_on_the_slow_machine(trial),
+    })
+}
+
 /// A test that runs where its needs are met. Elsewhere it is ignored, with the
 /// reason as its kind: `test [needs root] name ... ignored`.
 pub fn trial(

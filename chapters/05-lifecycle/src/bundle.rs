@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
+use ch02_chroot::Tree;
 use oci_spec::runtime::{Process, Spec};
 
 use crate::{fields, settings};
@@ -17,6 +18,8 @@ pub struct Bundle {
     pub dir: PathBuf,
     /// Its config.json.
     pub spec: Spec,
+    /// Where the files of its root come from.
+    pub tree: Tree,
 }
 
 impl Bundle {
@@ -29,16 +32,11 @@ impl Bundle {
         let mut config = serde_json::from_slice(&text).map_err(invalid)?;
         fields::refuse(&config)?;
         fields::respell(&mut config);
-        let spec = serde_json::from_value(config).map_err(invalid)?;
+        let spec: Spec = serde_json::from_value(config).map_err(invalid)?;
         check(&spec)?;
-        Ok(Self { dir, spec })
-    }
-
-    /// The directory with its root file system.
-    pub fn rootfs(&self) -> Result<PathBuf> {
-        let root = self.spec.root().as_ref();
-        root.map(|root| self.dir.join(root.path()))
-            .ok_or_else(|| Error::new("config.json has no root"))
+        let root = spec.root().as_ref().ok_or_else(|| Error::new("config.json has no root"))?;
+        let tree = Tree::Directory(dir.join(root.path()));
+        Ok(Self { dir, spec, tree })
     }
 }
 

@@ -14,6 +14,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNamespaceType,
     LinuxResources, LinuxThrottleDevice, Spec,
 };
+use serde_json::{Value, json};
 
 /// The cgroup that a configuration wants; nothing is made. With `systemd` it is a scope,
 /// and `linux.cgroupsPath` is `slice:prefix:name`. `None` where we may make none, and
@@ -203,4 +204,40 @@ fn device_rule(at: usize, rule: &LinuxDeviceCgroup) -> Result<DeviceRule> {
     };
     let (major, minor) = (number(rule.major())?, number(rule.minor())?);
     Ok(DeviceRule { allow: rule.allow(), kind, major, minor, access })
+}
+
+/// The other way round: `linux.resources` of limits that a user asked for.
+pub fn describe(limits: &Limits) -> Value {
+    json!({
+        "memory": {
+            "limit": limits.memory,
+            // As docker: as much swap as memory. The specification counts both together.
+            "swap": limits.memory_swap.or(limits.memory.map(|bytes| bytes.saturating_mul(2))),
+            "reservation": limits.memory_reservation,
+        },
+        "cpu": {
+            "quota": limits.cpu_quota,
+            "period": limits.cpu_period,
+            "shares": limits.cpu_shares,
+            "cpus": limits.cpuset_cpus,
+            "mems": limits.cpuset_mems,
+        },
+        "pids": limits.pids.map(|limit| json!({ "limit": limit })),
+        "blockIO": {
+            "weight": limits.io_weight,
+            "throttleReadBpsDevice": throttle(limits, |device| device.read_bps),
+            "throttleWriteBpsDevice": throttle(limits, |device| device.write_bps),
+            "throttleReadIOPSDevice": throttle(limits, |device| device.read_iops),
+            "throttleWriteIOPSDevice": throttle(limits, |device| device.write_iops),
+        },
+    })
+}
+
+/// The specification lists one kind of limit at a time.
+fn throttle(limits: &Limits, rate: fn(&DeviceLimit) -> Option<u64>) -> Vec<Value> {
+    let limited = |device: &DeviceLimit| {
+        let (major, minor) = (device.major, device.minor);
+        rate(device).map(|rate| json!({ "major": major, "minor": minor, "rate": rate }))
+    };
+    limits.io_max.iter().filter_map(limited).collect()
 }

@@ -6,7 +6,6 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result, step};
-use ch02_chroot::Tree;
 use ch03_cgroups::Cgroup;
 
 use crate::bundle::Bundle;
@@ -151,7 +150,7 @@ impl Birth<'_> {
         }
         let what = Launch {
             spec,
-            tree: Tree::Directory(self.bundle.rootfs()?),
+            tree: self.bundle.tree.clone(),
             cgroup: self.cgroup.as_ref(),
             stdio: self.stdio,
             state: container.describe(note, Status::Creating),

@@ -1,7 +1,7 @@
 //! Removing images, and then what nobody needs any more.
 //!
-//! What is needed is found from the index: its manifests, their configurations and
-//! layers. All else in the store is rubbish, since nothing comes into its place
+//! What is needed is found from the index, and from that of what was built: their
+//! manifests, configurations and layers. All else in the store is rubbish, since nothing comes into its place
 //! before its name does, in one hold of the lock.
 
 use std::collections::HashSet;
@@ -103,9 +103,10 @@ impl Store {
 
     /// Moves what `index` does not need out of its place, to be removed with
     /// `ingest`. The caller holds the lock.
-    fn collect(&self, index: &ImageIndex, ingest: &Ingest) -> Result<()> {
+    pub(crate) fn collect(&self, index: &ImageIndex, ingest: &Ingest) -> Result<()> {
         let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
-        for entry in index.manifests() {
+        let builds = self.builds()?;
+        for entry in index.manifests().iter().chain(builds.manifests()) {
             self.mark(entry, &mut blobs, &mut layers)?;
         }
         self.take_out("blob-", &self.blobs(), &blobs, ingest)?;

@@ -115,6 +115,13 @@ impl Ingest {
         Ok(Unpacked { path, diff_id, summary })
     }
 
+    /// A second name for a blob: whoever removes the first one takes nothing away from us.
+    pub(crate) fn hold(&self, blob: &Path) -> Result<PathBuf> {
+        let to = self.path.join(blob.file_name().unwrap_or_default());
+        fs::hard_link(blob, &to).call(|| format!("link({blob:?}, {to:?})"))?;
+        Ok(to)
+    }
+
     /// After a power cut a layer is whole or not there: to be called before one is put in its place.
     pub(crate) fn sync(&self) -> Result<()> {
         nix::unistd::syncfs(&self.lock).call(|| "syncfs")
@@ -142,7 +149,7 @@ pub(crate) fn copy_archive(archive: impl io::Read, to: &mut dyn Write) -> Result
 }
 
 /// std's copy has a buffer of 8 KiB.
-fn copy(from: &mut impl io::Read, to: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn copy(from: &mut impl io::Read, to: &mut dyn Write) -> io::Result<()> {
     let mut buffer = vec![0; 256 << 10];
     loop {
         match from.read(&mut buffer) {

@@ -15,6 +15,9 @@ use crate::store::{Image, Store};
 /// No manifest and no configuration is larger.
 pub(crate) const LARGEST: u64 = 8 << 20;
 
+/// What says of a directory, or of an archive, that it is a layout.
+pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
 impl Store {
     /// The configuration of an image as it is written, with what the OCI does not know, too.
     pub fn config_text(&self, image: &Image) -> Result<Vec<u8>> {

@@ -10,7 +10,7 @@
 //!    `follow` finds its way
 //! 4. [`store`]: images on disk, as the OCI says (`layout`: where, and under which lock;
 //!    `ingest`: where content waits until it is whole; `unpack`: from blobs to directories)
-//! 5. [`import`](mod@import): from an archive or a directory to an image
+//! 5. [`import`](mod@import): from an archive or a directory to an image; [`save`]: and back
 //! 6. [`collect`]: removing what nobody needs any more
 //!
 //! [`name`], [`user`], [`compression`], [`archive`] and [`space`] are tools for these.
@@ -19,6 +19,7 @@
 
 pub mod apply;
 pub mod archive;
+pub mod build;
 pub mod collect;
 pub mod compression;
 pub mod copy_up;
@@ -34,10 +35,12 @@ mod inode;
 mod layout;
 mod links;
 mod load;
+mod member;
 pub mod name;
 mod place;
 mod records;
 pub mod registry;
+pub mod save;
 pub mod space;
 mod sparse;
 pub mod stack;

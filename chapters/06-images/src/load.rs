@@ -22,7 +22,7 @@ use crate::store::{Image, Store, name_of};
 use crate::{compression, moving, name};
 
 /// Docker's index calls a name in full what the OCI's calls only a tag.
-const FULL_NAME: &str = "io.containerd.image.name";
+pub(crate) const FULL_NAME: &str = "io.containerd.image.name";
 
 /// No archive of images has more files.
 const MOST: usize = 100_000;

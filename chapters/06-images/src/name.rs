@@ -79,6 +79,11 @@ impl Reference {
         }
     }
 
+    /// With all that is understood: `docker.io/library/debian:latest`.
+    pub fn in_full(&self) -> String {
+        format!("{}/{}:{}", self.domain, self.path, self.tag_or_latest())
+    }
+
     /// The tag, or the one that is meant if there is none.
     pub fn tag_or_latest(&self) -> &str {
         self.tag.as_deref().unwrap_or("latest")

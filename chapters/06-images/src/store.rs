@@ -23,6 +23,7 @@ use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageConfiguration};
 use oci_spec::image::{ImageIndex, ImageManifest, MediaType};
 
 use crate::ingest::Ingest;
+use crate::layout::OCI_LAYOUT;
 use crate::registry::Platform;
 use crate::stack::chain_ids;
 use crate::{name, time};
@@ -51,6 +52,8 @@ pub struct Image {
     /// The directories of its layers, the topmost first, as overlayfs wants them.
     pub layers: Vec<PathBuf>,
     pub(crate) manifest: ImageManifest,
+    /// Its place in the index.
+    pub(crate) entry: Descriptor,
 }
 
 /// An image, as a list shows it.
@@ -84,8 +87,7 @@ impl Store {
             let ingest = Ingest::begin(&store)?;
             let _lock = store.lock()?;
             if !store.index_file().exists() {
-                let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
-                store.replace(&ingest, "oci-layout", layout)?;
+                store.replace(&ingest, "oci-layout", OCI_LAYOUT)?;
                 store.write_index(&ingest, &ImageIndex::default())?;
             }
         }
@@ -180,6 +182,7 @@ impl Store {
             config,
             layers,
             manifest,
+            entry: descriptor.clone(),
         })
     }
 }

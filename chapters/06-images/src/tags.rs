@@ -3,7 +3,7 @@
 use std::fs;
 
 use ch01_clone::{Context, Error, Result};
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, MediaType};
 use serde_json::Value;
 
 use crate::ingest::Ingest;
@@ -17,10 +17,7 @@ impl Store {
         let ingest = Ingest::begin(self)?;
         let lock = self.lock()?;
         let image = self.known(wanted)?;
-        let index = self.index()?;
-        let entry = index.manifests().iter().find(|entry| entry.digest().as_ref() == image.digest);
-        let entry = entry.ok_or_else(|| no_such_image(wanted))?;
-        let entry = crate::store::renamed(entry.clone(), Some(&name));
+        let entry = crate::store::renamed(image.entry, Some(&name));
         self.tag(&ingest, entry, Some(&name))?;
         drop(lock);
         ingest.finish()
@@ -53,13 +50,23 @@ impl Store {
 }
 
 impl Image {
+    /// All that belongs to it: its layers, its configuration, its manifest.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.manifest.layers().iter().chain([self.manifest.config(), &self.entry])
+    }
+
+    /// What its manifest calls itself: the OCI's, or docker's, which is the same in other words.
+    pub(crate) fn manifest_type(&self) -> MediaType {
+        self.manifest.media_type().as_ref().unwrap_or(self.entry.media_type()).clone()
+    }
+
     /// What its layers take in the store, in bytes, the lowest first.
     pub fn layer_sizes(&self) -> Vec<u64> {
         self.manifest.layers().iter().map(Descriptor::size).collect()
     }
 }
 
-fn no_such_image(wanted: &str) -> Error {
+pub(crate) fn no_such_image(wanted: &str) -> Error {
     let shown = name::for_tagging(wanted).unwrap_or_else(|_| wanted.to_owned());
     Error::new(format!("No such image: {shown}"))
 }

@@ -157,6 +157,7 @@ pub fn state(record: &Record) -> &'static str {
         Status::Running => "running",
         Status::Restarting => "restarting",
         Status::Stopped => "exited",
+        Status::Removing => "removing",
     }
 }
 
@@ -177,6 +178,7 @@ fn status(record: &Record) -> String {
         Status::Restarting => format!("Restarting ({code}) {} ago", since(record.finished)),
         Status::Stopped if record.finished == 0 => format!("Exited ({code})"),
         Status::Stopped => format!("Exited ({code}) {} ago", since(record.finished)),
+        Status::Removing => "Removal In Progress".to_owned(),
     }
 }
 

@@ -421,7 +421,7 @@ pub fn confirmed(warning: &str) -> anyhow::Result<bool> {
 pub fn pruned(engine: &Engine, filters: &Filters) -> anyhow::Result<(String, u64)> {
     let (mut removed, mut space) = (Vec::new(), 0);
     for record in engine.list()? {
-        let rests = matches!(record.status, Status::Stopped | Status::Created);
+        let rests = record.at_rest();
         if rests && filters.take(&record) {
             let size = engine.written(&record);
             if engine.remove(&record.id, false, false).is_ok() {

@@ -1,6 +1,7 @@
 //! The command line: parse, call the engine, print. Words and flags are docker's.
 
 mod attach;
+mod build;
 mod containers;
 mod cp;
 mod doctor;
@@ -20,6 +21,7 @@ mod progress;
 mod pull;
 mod push;
 mod run;
+mod save;
 mod system;
 mod unit;
 mod volumes;
@@ -103,6 +105,11 @@ enum Command {
     /// What is done to all of it
     #[command(subcommand)]
     System(SystemCommand),
+    /// Build an image from a Dockerfile
+    Build(Box<build::BuildArgs>),
+    /// What is done to what was built before
+    #[command(subcommand)]
+    Builder(build::BuilderCommand),
     /// Download an image from a registry
     Pull(pull::PullArgs),
     /// Upload an image to a registry
@@ -115,6 +122,8 @@ enum Command {
     Import(images::ImportArgs),
     /// Load images from an archive that docker, skopeo or podman has saved
     Load(images::LoadArgs),
+    /// Save images to an archive that docker, skopeo or podman can load
+    Save(save::SaveArgs),
     /// List images
     Images(image_list::ImagesArgs),
     /// Give an image one more name
@@ -141,6 +150,8 @@ enum ContainerCommand {
 
 #[derive(Subcommand)]
 enum ImageCommand {
+    /// Build an image from a Dockerfile
+    Build(Box<build::BuildArgs>),
     /// List images
     #[command(alias = "list")]
     Ls(image_list::ImagesArgs),
@@ -154,6 +165,8 @@ enum ImageCommand {
     Import(images::ImportArgs),
     /// Load images from an archive that docker, skopeo or podman has saved
     Load(images::LoadArgs),
+    /// Save images to an archive that docker, skopeo or podman can load
+    Save(save::SaveArgs),
     /// Remove one or more images
     #[command(alias = "remove")]
     Rm(images::RmiArgs),
@@ -164,12 +177,14 @@ enum ImageCommand {
 impl ImageCommand {
     fn run(self, engine: &Engine) -> anyhow::Result<u8> {
         match self {
+            ImageCommand::Build(args) => build::build(engine, &args),
             ImageCommand::Ls(args) => image_list::images(engine, &args),
             ImageCommand::Inspect(args) => image_inspect::inspect(engine, &args),
             ImageCommand::History(args) => image_inspect::history(engine, &args),
             ImageCommand::Tag(args) => images::tag(engine, &args),
             ImageCommand::Import(args) => images::import(engine, args),
             ImageCommand::Load(args) => images::load(engine, &args),
+            ImageCommand::Save(args) => save::save(engine, &args),
             ImageCommand::Rm(args) => images::rmi(engine, &args),
             ImageCommand::Prune(args) => images::prune(engine, &args),
         }
@@ -199,6 +214,9 @@ impl Command {
                 | Command::Restart(_)
                 | Command::Exec(_)
                 | Command::System(SystemCommand::Start)
+                | Command::Build(_)
+                | Command::Builder(build::BuilderCommand::Build(_))
+                | Command::Image(ImageCommand::Build(_))
         )
     }
 
@@ -294,10 +312,13 @@ pub fn main() -> ExitCode {
             Command::System(SystemCommand::Start) => {
                 engine.start_all().map(|()| 0).map_err(Into::into)
             }
+            Command::Build(args) => build::build(&engine, &args),
+            Command::Builder(command) => build::builder(&engine, &command),
             Command::Pull(args) => pull::pull(&engine, &args),
             Command::Push(args) => push::push(&engine, &args),
             Command::Import(args) => images::import(&engine, args),
             Command::Load(args) => images::load(&engine, &args),
+            Command::Save(args) => save::save(&engine, &args),
             Command::Images(args) => image_list::images(&engine, &args),
             Command::Tag(args) => images::tag(&engine, &args),
             Command::History(args) => image_inspect::history(&engine, &args),

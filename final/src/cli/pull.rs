@@ -53,6 +53,14 @@ pub struct ProvideArgs {
     quiet: bool,
 }
 
+impl ProvideArgs {
+    /// What a build says of an image that it builds upon.
+    pub fn base(always: bool, quiet: bool, platform: Option<&str>) -> Self {
+        let pull = if always { When::Always } else { When::Missing };
+        Self { pull, platform: platform.map(str::to_owned), quiet }
+    }
+}
+
 /// Pulls it, in docker's words.
 pub fn pull(engine: &Engine, args: &PullArgs) -> anyhow::Result<u8> {
     let reference = name::parse(&args.image)?;

@@ -121,6 +121,7 @@ pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
         true => "  - all images without at least one container associated to them\n",
         false => "  - all dangling images\n",
     };
+    warning += "  - all build cache\n";
     if !args.force && !confirmed(&warning)? {
         return Ok(0);
     }
@@ -130,6 +131,7 @@ pub fn prune(engine: &Engine, args: &PruneArgs) -> anyhow::Result<u8> {
     if args.volumes {
         done.push(volumes::pruned(engine, false, &[])?);
     }
+    done.push((String::new(), super::build::pruned(engine)?));
     done.push(images::pruned(engine, args.all, &args.filter)?);
     let space = done.iter().map(|(_, space)| space).sum();
     let all: String = done.into_iter().map(|(text, _)| text).collect();

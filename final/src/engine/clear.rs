@@ -65,7 +65,7 @@ impl Engine {
         for id in self.ids()? {
             let dir = self.container(&id);
             let record = Record::load(&dir).unwrap_or(None);
-            if record.as_ref().is_some_and(at_rest) {
+            if record.as_ref().is_some_and(Record::at_rest) {
                 continue;
             }
             if let Some(claim) = Claim::take(&dir)? {
@@ -105,7 +105,9 @@ impl Engine {
                 return Ok(Some(claim));
             }
             match Record::load(&dir)? {
-                Some(record) if at_rest(&record) => std::thread::sleep(Duration::from_millis(1)),
+                Some(record) if record.at_rest() || record.status == Status::Removing => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 _ => return Ok(None),
             }
         }
@@ -114,7 +116,7 @@ impl Engine {
 
     fn clear(&self, claim: Claim, record: Option<Record>) -> Result<()> {
         let Some(mut record) = record else { return claim.remove() };
-        if at_rest(&record) {
+        if record.at_rest() {
             return Ok(());
         }
         if record.plan.restart != Policy::No {
@@ -133,7 +135,7 @@ impl Engine {
             // As long as it lives, it shows as what it is.
             return down.end();
         }
-        if record.auto_remove || record.status == Status::Creating {
+        if record.auto_remove || matches!(record.status, Status::Creating | Status::Removing) {
             down.also(self.forget(&record, claim));
             return down.end();
         }
@@ -151,11 +153,6 @@ impl Engine {
         down.also(self.revive(claim, record));
         down.end()
     }
-}
-
-/// Whether nothing of it runs, and nothing is to be done about it.
-fn at_rest(record: &Record) -> bool {
-    matches!(record.status, Status::Created | Status::Stopped)
 }
 
 /// Kills the first process of a container, and with it all others, and waits until it is gone.

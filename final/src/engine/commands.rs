@@ -261,7 +261,7 @@ impl Engine {
         let text = std::fs::read(&path).call(|| format!("read({path:?})"))?;
         let mut spec: serde_json::Value =
             serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-        merge(&mut spec["linux"]["resources"], super::spec::resources(limits));
+        merge(&mut spec["linux"]["resources"], ch05_lifecycle::resources::describe(limits));
         let text = serde_json::to_vec(&spec).map_err(|error| broken(error.to_string()))?;
         std::fs::write(&new, text).call(|| format!("write({new:?})"))?;
         std::fs::rename(&new, &path).call(|| format!("rename({new:?})"))

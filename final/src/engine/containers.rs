@@ -102,7 +102,8 @@ impl Engine {
             watch(self.about(&id), image);
             self.make(options, image, &id)
         })?;
-        let lived = self.live(options, &mut made, signals);
+        let lived =
+            self.live(&mut made, || Local::new(signals, options.interactive, options.terminal));
         let oom_kills =
             made.cgroup.as_ref().map_or(0, |cgroup| cgroup.events().map_or(0, |e| e.oom_kills));
         let outcome = lived.map(|status| Outcome { status, oom_kills });
@@ -222,14 +223,18 @@ impl Engine {
         }
     }
 
-    /// In the foreground: we are its monitor ourselves.
-    fn live(&self, options: &RunOptions, made: &mut Made, signals: Signals) -> Result<ExitStatus> {
+    /// In the foreground: we are its monitor ourselves, and attached by `local`.
+    pub(super) fn live(
+        &self,
+        made: &mut Made,
+        local: impl FnOnce() -> Result<Local>,
+    ) -> Result<ExitStatus> {
         let listener = wire::listener(made.claim.dir())?;
         self.note(&made.record, "create");
         let life = self.launch(made, pty::size())?;
         self.note(&made.record, "start");
         let mut monitor = Monitor::new(made.record.clone(), made.claim.dir(), listener);
-        monitor.attach(Local::new(signals, options.interactive, options.terminal)?);
+        monitor.attach(local()?);
         let lived = monitor.live(life);
         // What others have changed meanwhile.
         made.record = monitor.record.clone();
@@ -278,7 +283,7 @@ impl Engine {
     /// Takes down what was made, and keeps the record of a container that ran
     /// and shall stay. What cannot be taken down now stays recorded, too: the
     /// next command tries again.
-    fn end(&self, made: Made, outcome: &Result<Outcome>) -> Result<()> {
+    pub(super) fn end(&self, made: Made, outcome: &Result<Outcome>) -> Result<()> {
         let Made { claim, mut record, cgroup, clients, .. } = made;
         let code = outcome.as_ref().map_or(0, |outcome| outcome.status.code());
         if outcome.is_ok() {
@@ -311,6 +316,10 @@ impl Engine {
 
     /// Nothing is left of it, nor of its nameless volumes.
     pub(super) fn forget(&self, record: &Record, claim: Claim) -> Result<()> {
+        if record.at_rest() {
+            // Whoever is killed from here on leaves what the next command takes further.
+            Record { status: Status::Removing, ..record.clone() }.save(claim.dir())?;
+        }
         self.remove_anonymous(record)?;
         let (name, dir) = (&record.name, claim.dir().display().to_string());
         step!(

@@ -47,6 +47,11 @@ impl HealthCheck {
         Ok(image.config.and_then(|config| config.healthcheck))
     }
 
+    /// Of what is not to be asked.
+    pub fn none() -> Self {
+        Self { test: vec!["NONE".to_owned()], ..Self::default() }
+    }
+
     /// What the user has said, and for the rest what the image says; `None` if nothing is
     /// to be asked.
     pub fn merge(user: Option<Self>, image: Option<Self>) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! What Dockster does, one file a noun. The truth is on disk, below one root.
 
+pub mod build;
 mod clear;
 mod commands;
 pub mod containers;

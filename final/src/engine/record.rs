@@ -224,12 +224,19 @@ pub enum Status {
     Running,
     /// Its program has ended.
     Stopped,
+    /// Going: whoever removes it has begun.
+    Removing,
 }
 
 impl Record {
     /// Whether somebody is responsible for it.
     pub fn lives(&self) -> bool {
         matches!(self.status, Status::Running | Status::Restarting)
+    }
+
+    /// Whether nothing of it runs, and nothing is to be done about it.
+    pub fn at_rest(&self) -> bool {
+        matches!(self.status, Status::Created | Status::Stopped)
     }
 
     /// Its program has ended, and is not asked any more: docker calls that unhealthy.

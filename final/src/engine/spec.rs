@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use ch01_clone::{Error, IdMaps, Result};
 use ch02_chroot::mask::{MASKED, READ_ONLY};
 use ch02_chroot::{Mount, devices};
-use ch03_cgroups::{DeviceLimit, Limits};
 use ch05_lifecycle::mounts::describe;
+use ch05_lifecycle::resources;
 use ch06_images::{Image, Stack, identity};
 use oci_spec::runtime::Spec;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::containers::RunOptions;
 
@@ -54,7 +54,7 @@ pub fn spec(
         "mounts": mounts(more)?,
         "linux": {
             "namespaces": namespaces,
-            "resources": resources(&options.limits),
+            "resources": resources::describe(&options.limits),
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
         },
@@ -95,39 +95,4 @@ fn environment(options: &RunOptions, image: &[String], hostname: &str, home: &st
 fn mounts(more: &[&Mount]) -> Result<Vec<oci_spec::runtime::Mount>> {
     let usual = devices::default_mounts(&IdMaps::current()?);
     Ok(usual.iter().chain(more.iter().copied()).map(describe).collect())
-}
-
-pub(super) fn resources(limits: &Limits) -> Value {
-    json!({
-        "memory": {
-            "limit": limits.memory,
-            // As docker: as much swap as memory. The specification counts both together.
-            "swap": limits.memory_swap.or(limits.memory.map(|bytes| bytes.saturating_mul(2))),
-            "reservation": limits.memory_reservation,
-        },
-        "cpu": {
-            "quota": limits.cpu_quota,
-            "period": limits.cpu_period,
-            "shares": limits.cpu_shares,
-            "cpus": limits.cpuset_cpus,
-            "mems": limits.cpuset_mems,
-        },
-        "pids": limits.pids.map(|limit| json!({ "limit": limit })),
-        "blockIO": {
-            "weight": limits.io_weight,
-            "throttleReadBpsDevice": throttle(limits, |device| device.read_bps),
-            "throttleWriteBpsDevice": throttle(limits, |device| device.write_bps),
-            "throttleReadIOPSDevice": throttle(limits, |device| device.read_iops),
-            "throttleWriteIOPSDevice": throttle(limits, |device| device.write_iops),
-        },
-    })
-}
-
-/// The specification lists one kind of limit at a time.
-fn throttle(limits: &Limits, rate: fn(&DeviceLimit) -> Option<u64>) -> Vec<Value> {
-    let limited = |device: &DeviceLimit| {
-        let (major, minor) = (device.major, device.minor);
-        rate(device).map(|rate| json!({ "major": major, "minor": minor, "rate": rate }))
-    };
-    limits.io_max.iter().filter_map(limited).collect()
 }

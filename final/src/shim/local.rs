@@ -23,6 +23,8 @@ pub struct Local {
     _raw: Option<pty::Raw>,
     pub(super) pending: VecDeque<(u8, Vec<u8>, usize)>,
     interrupts: u32,
+    /// Whether the first signal that ends programs ends everything.
+    impatient: bool,
     /// Somebody has closed what we write to.
     pub(super) unread: bool,
 }
@@ -39,8 +41,24 @@ impl Local {
             _raw: if interactive && terminal { Some(pty::Raw::stdin()?) } else { None },
             pending: VecDeque::new(),
             interrupts: 0,
+            impatient: false,
             unread: false,
         })
+    }
+
+    /// For a program that nobody speaks to: where its output goes. A signal to us ends it.
+    pub fn impatient(signals: Signals, output: OwnedFd, errors: OwnedFd) -> Self {
+        Self {
+            signals,
+            output,
+            errors,
+            input: None,
+            _raw: None,
+            pending: VecDeque::new(),
+            interrupts: 0,
+            impatient: true,
+            unread: false,
+        }
     }
 }
 
@@ -109,13 +127,13 @@ impl Monitor {
             signals.push(signal.number());
         }
         for signal in signals {
-            let interrupts = match &mut self.local {
-                Some(local) => {
-                    local.interrupts += u32::from(signal == libc::SIGINT);
-                    local.interrupts
-                }
-                None => 0,
-            };
+            let Some(local) = &mut self.local else { continue };
+            local.interrupts += u32::from(signal == libc::SIGINT);
+            let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal);
+            if local.impatient && ends {
+                self.stopped = Some(signal);
+            }
+            let enough = local.interrupts >= 3 || self.stopped.is_some();
             if signal == libc::SIGWINCH && self.record.plan.terminal {
                 let (rows, columns) = pty::size();
                 self.resize(rows, columns);
@@ -123,7 +141,7 @@ impl Monitor {
                 life.init.signal(signal).call(|| format!("kill({signal})"))?;
                 // A process that is PID 1 and has no handler does not even notice
                 // Ctrl-C. Whoever presses it three times means it.
-                if interrupts >= 3 {
+                if enough {
                     life.init.signal(SIGKILL).call(|| "kill(SIGKILL)")?;
                 }
             }

@@ -44,6 +44,8 @@ pub struct Monitor {
     /// How much is read at once just now.
     pub(super) chunk: usize,
     pub(super) closed_at: Option<Instant>,
+    /// The signal by which whoever is attached and impatient has ended it.
+    pub stopped: Option<i32>,
 }
 
 impl Monitor {
@@ -66,6 +68,7 @@ impl Monitor {
             last: None,
             chunk: 2048,
             closed_at: None,
+            stopped: None,
         }
     }
 

@@ -21,7 +21,7 @@ mod words;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ch01_clone::{Context, Error, Result, steps};
@@ -200,7 +200,7 @@ impl Cli<'_> {
     fn runtime(&self) -> Result<Runtime> {
         let root = match self.globals.value("root") {
             Some(root) => PathBuf::from(root),
-            None => default_root()?,
+            None => default_root(self.name)?,
         };
         let root = std::path::absolute(&root).call(|| format!("the root {root:?}"))?;
         let systemd = self.globals.has("systemd-cgroup");
@@ -209,14 +209,15 @@ impl Cli<'_> {
     }
 }
 
-/// Where root's containers are known; any other user's are under XDG_RUNTIME_DIR.
-fn default_root() -> Result<PathBuf> {
+/// Where the program `name` keeps root's containers; any other user's are under
+/// XDG_RUNTIME_DIR.
+pub fn default_root(name: &str) -> Result<PathBuf> {
     let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     match own {
         _ if nix::unistd::geteuid().is_root() && !mapped_root(own.is_some()) => {
-            Ok(PathBuf::from("/run/dockster-oci"))
+            Ok(Path::new("/run").join(name))
         }
-        Some(dir) => Ok(PathBuf::from(dir).join("dockster-oci")),
+        Some(dir) => Ok(PathBuf::from(dir).join(name)),
         None => Err(Error::new("XDG_RUNTIME_DIR is not set: no place to keep containers in")
             .hint("name one with --root DIR")),
     }

@@ -63,7 +63,11 @@ pub(super) const HELP: &[Opt] = &[switch("help", "print this").short('h')];
 
 /// The options before the command.
 pub(super) const GLOBALS: &[Opt] = &[
-    valued("root", "DIR", "where containers are kept: /run/dockster-oci, or $XDG_RUNTIME_DIR/..."),
+    valued(
+        "root",
+        "DIR",
+        "where containers are kept: /run/NAME of this program, or $XDG_RUNTIME_DIR/NAME",
+    ),
     valued("log", "FILE", "write errors to this file too"),
     valued("log-format", "text|json", "the format of a line in there"),
     switch("debug", "note each step before it is taken"),

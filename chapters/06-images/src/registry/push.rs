@@ -1,6 +1,6 @@
 //! An image from the store, to a registry: what it lacks, and the manifest last.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::config::Registries;
 use super::credentials::Keychain;
 use super::patience::insist;
 use super::{Progress, State};
-use crate::ingest::{self, Ingest};
+use crate::ingest::Ingest;
 use crate::name::Reference;
 use crate::store::{Store, name_of};
 
@@ -92,19 +92,12 @@ impl Store {
         let mut blobs: Vec<(Descriptor, PathBuf)> = Vec::new();
         for blob in image.manifest.layers().iter().chain([image.manifest.config()]) {
             if !blobs.iter().any(|(other, _)| other.digest() == blob.digest()) {
-                blobs.push((blob.clone(), self.second_name(&ingest, blob)?));
+                blobs.push((blob.clone(), ingest.hold(&self.blob(blob.digest())?)?));
             }
         }
-        let manifest = self.second_name(&ingest, &entry)?;
-        let kind = image.manifest.media_type().as_ref().unwrap_or(entry.media_type()).to_string();
+        let manifest = ingest.hold(&self.blob(entry.digest())?)?;
+        let kind = image.manifest_type().to_string();
         Ok(Parcel { entry, blobs, manifest, kind, ingest })
-    }
-
-    fn second_name(&self, ingest: &Ingest, blob: &Descriptor) -> Result<PathBuf> {
-        let from = self.blob(blob.digest())?;
-        let to = ingest.path().join(ingest::hex(blob.digest()));
-        fs::hard_link(&from, &to).call(|| format!("link({from:?}, {to:?})"))?;
-        Ok(to)
     }
 }
 

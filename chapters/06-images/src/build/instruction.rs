@@ -1,0 +1,275 @@
+//! Catalogue: not needed to understand the chapter.
+//!
+//! What each line of a Dockerfile says, with its variables still in it.
+
+use ch01_clone::{Error, Result};
+use serde_json::{Value, json};
+
+use super::dockerfile::{Document, Line, announced, cut};
+use super::{expand, flags::Flags};
+
+/// A command, in one of its two forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// `["program", "argument"]`
+    Exec(Vec<String>),
+    /// A text for the shell.
+    Shell(String),
+}
+
+/// What `COPY` and `ADD` say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Copy {
+    /// `ADD`: archives are unpacked.
+    pub(crate) unpack: bool,
+    /// The stage or image that the files are in, if not in the context.
+    pub(crate) from: Option<String>,
+    pub(crate) chown: Option<String>,
+    pub(crate) chmod: Option<String>,
+    pub(crate) sources: Vec<String>,
+    pub(crate) to: String,
+    pub(crate) documents: Vec<Document>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Instruction {
+    From {
+        image: String,
+        platform: Option<String>,
+        name: Option<String>,
+    },
+    Arg(Vec<(String, Option<String>)>),
+    Env(Vec<(String, String)>),
+    Label(Vec<(String, String)>),
+    Copy(Copy),
+    Run(Command, Vec<Document>),
+    Cmd(Command),
+    Entrypoint(Command),
+    Shell(Vec<String>),
+    Workdir(String),
+    User(String),
+    Expose(String),
+    Volume(Vec<String>),
+    StopSignal(String),
+    /// As docker's configuration has it.
+    Healthcheck(Value),
+    Onbuild(String),
+    Maintainer(String),
+}
+
+impl Instruction {
+    /// Reads a line.
+    pub(crate) fn parse(line: &Line, escape: char) -> Result<Self> {
+        let text = &*line.text;
+        let mut flags = Flags::of(line)?;
+        let word = &*line.word;
+        if text.is_empty() && !matches!(word, "CMD" | "ENTRYPOINT") {
+            let needs = if known(word) { "requires at least one argument" } else { "is unknown" };
+            return Err(Error::new(format!("{word} {needs}")));
+        }
+        let read = match word {
+            "FROM" => from(text, &mut flags)?,
+            "ARG" => Instruction::Arg(arguments(text, escape)?),
+            "ENV" => Instruction::Env(pairs(word, text, escape)?),
+            "LABEL" => Instruction::Label(pairs(word, text, escape)?),
+            "COPY" | "ADD" => Instruction::Copy(copy(line, &mut flags)?),
+            "RUN" => Instruction::Run(command(text), line.documents.clone()),
+            "CMD" => Instruction::Cmd(command(text)),
+            "ENTRYPOINT" => Instruction::Entrypoint(command(text)),
+            "SHELL" => match command(text) {
+                Command::Exec(words) if !words.is_empty() => Instruction::Shell(words),
+                _ => return Err(Error::new("SHELL requires the arguments to be in JSON form")),
+            },
+            "WORKDIR" => Instruction::Workdir(text.to_owned()),
+            "USER" => Instruction::User(text.to_owned()),
+            "EXPOSE" => Instruction::Expose(text.to_owned()),
+            "VOLUME" => Instruction::Volume(list(text)),
+            "STOPSIGNAL" => Instruction::StopSignal(text.to_owned()),
+            "HEALTHCHECK" => Instruction::Healthcheck(health(text, &mut flags)?),
+            "ONBUILD" => Instruction::Onbuild(onbuild(text)?),
+            "MAINTAINER" => Instruction::Maintainer(text.to_owned()),
+            other => return Err(Error::new(format!("unknown instruction: {other}"))),
+        };
+        flags.end().map(|()| read)
+    }
+}
+
+fn known(word: &str) -> bool {
+    const ALL: [&str; 18] = [
+        "FROM",
+        "ARG",
+        "ENV",
+        "LABEL",
+        "COPY",
+        "ADD",
+        "RUN",
+        "CMD",
+        "ENTRYPOINT",
+        "SHELL",
+        "WORKDIR",
+        "USER",
+        "EXPOSE",
+        "VOLUME",
+        "STOPSIGNAL",
+        "HEALTHCHECK",
+        "ONBUILD",
+        "MAINTAINER",
+    ];
+    ALL.contains(&word)
+}
+
+fn from(text: &str, flags: &mut Flags) -> Result<Instruction> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (image, name) = match words[..] {
+        [image] => (image, None),
+        [image, by, name] if by.eq_ignore_ascii_case("as") => (image, Some(stage_name(name)?)),
+        _ => return Err(Error::new("FROM requires either one argument, or three: IMAGE AS NAME")),
+    };
+    Ok(Instruction::From { image: image.to_owned(), platform: flags.take("platform"), name })
+}
+
+fn stage_name(name: &str) -> Result<String> {
+    let name = name.to_ascii_lowercase();
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(fine) {
+        true => Ok(name),
+        false => Err(Error::new(format!("invalid name for build stage: {name:?}"))),
+    }
+}
+
+fn arguments(text: &str, escape: char) -> Result<Vec<(String, Option<String>)>> {
+    let one = |word: String| match word.split_once('=') {
+        Some(("", _)) => Err(Error::new(format!("ARG has no name in {word:?}"))),
+        Some((name, value)) => Ok((name.to_owned(), Some(value.to_owned()))),
+        None => Ok((word, None)),
+    };
+    expand::split(text, escape)?.into_iter().map(one).collect()
+}
+
+/// `NAME=value NAME=value`, or `NAME all that follows`.
+fn pairs(word: &str, text: &str, escape: char) -> Result<Vec<(String, String)>> {
+    let (first, rest) = cut(text);
+    if !first.contains('=') {
+        return match rest {
+            "" => Err(Error::new(format!("{word} must have two arguments"))),
+            rest => Ok(vec![(first.to_owned(), rest.to_owned())]),
+        };
+    }
+    let one = |pair: String| match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Error::new(format!("{word} can't find = in {pair:?}: it must be name=value"))),
+    };
+    expand::split(text, escape)?.into_iter().map(one).collect()
+}
+
+/// The exec form is a JSON list; all else is a text for the shell.
+fn command(text: &str) -> Command {
+    match serde_json::from_str(text) {
+        Ok(words) => Command::Exec(words),
+        Err(_) => Command::Shell(text.to_owned()),
+    }
+}
+
+/// A JSON list, or words.
+fn list(text: &str) -> Vec<String> {
+    match command(text) {
+        Command::Exec(words) => words,
+        Command::Shell(text) => text.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
+fn copy(line: &Line, flags: &mut Flags) -> Result<Copy> {
+    let mut words = list(&line.text);
+    let unpack = line.word == "ADD";
+    let to = words.pop().unwrap_or_default();
+    let sources: Vec<String> = words.into_iter().filter(|w| announced(w).is_none()).collect();
+    if sources.is_empty() && line.documents.is_empty() {
+        let text = format!("{} requires at least two arguments: SOURCE DESTINATION", line.word);
+        return Err(Error::new(text));
+    }
+    let far = |source: &&String| {
+        ["http://", "https://", "ftp://", "git@", "git://"].iter().any(|s| source.starts_with(s))
+    };
+    if let Some(source) = sources.iter().find(far) {
+        return Err(Error::new(format!(
+            "{} of {source:?}: only local files can be added",
+            line.word
+        ))
+        .hint("download it into the context before the build"));
+    }
+    let several = sources.len() + line.documents.len() > 1;
+    if several && !to.ends_with('/') {
+        return Err(Error::new(format!(
+            "When using {} with more than one source file, the destination must be a directory and end with a /",
+            line.word
+        )));
+    }
+    // With or without it the files are in a layer of their own.
+    flags.take_switch("link")?;
+    let from = if unpack { None } else { flags.take("from") };
+    let (chown, chmod) = (flags.take("chown"), flags.take("chmod"));
+    Ok(Copy { unpack, from, chown, chmod, sources, to, documents: line.documents.clone() })
+}
+
+fn onbuild(text: &str) -> Result<String> {
+    let word = cut(text).0.to_ascii_uppercase();
+    match &*word {
+        "ONBUILD" => Err(Error::new("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
+        "FROM" | "MAINTAINER" => {
+            Err(Error::new(format!("{word} isn't allowed as an ONBUILD trigger")))
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// As docker's configuration has it: a test, and times in nanoseconds.
+fn health(text: &str, flags: &mut Flags) -> Result<Value> {
+    let (kind, rest) = cut(text);
+    let test = match (kind.to_ascii_uppercase().as_str(), command(rest)) {
+        ("NONE", _) if rest.is_empty() => return Ok(json!({ "Test": ["NONE"] })),
+        ("CMD", Command::Exec(words)) if !words.is_empty() => {
+            std::iter::once("CMD".to_owned()).chain(words).collect()
+        }
+        ("CMD", Command::Shell(text)) if !text.is_empty() => vec!["CMD-SHELL".to_owned(), text],
+        _ => return Err(Error::new("HEALTHCHECK is followed by NONE, or by CMD and a command")),
+    };
+    let mut all = json!({ "Test": test });
+    for (flag, key) in [
+        ("interval", "Interval"),
+        ("timeout", "Timeout"),
+        ("start-period", "StartPeriod"),
+        ("start-interval", "StartInterval"),
+    ] {
+        if let Some(text) = flags.take(flag) {
+            all[key] = nanoseconds(&text)
+                .ok_or_else(|| Error::new(format!("--{flag}={text} is no duration, such as 30s")))?
+                .into();
+        }
+    }
+    if let Some(text) = flags.take("retries") {
+        let retries = text.parse::<u32>();
+        all["Retries"] = retries.map_err(|_| Error::new(format!("--retries={text}")))?.into();
+    }
+    Ok(all)
+}
+
+/// `1m30s`, `500ms`, as Go writes durations.
+fn nanoseconds(text: &str) -> Option<u64> {
+    let (mut all, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let (number, unit) = rest.split_at(rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?);
+        let length = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+        let each = match &unit[..length] {
+            "h" => 3.6e12,
+            "m" => 6e10,
+            "s" => 1e9,
+            "ms" => 1e6,
+            "us" | "µs" => 1e3,
+            "ns" => 1.0,
+            _ => return None,
+        };
+        all += number.parse::<f64>().ok()? * each;
+        rest = &unit[length..];
+    }
+    (!text.is_empty()).then_some(all as u64)
+}

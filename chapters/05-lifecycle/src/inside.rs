@@ -27,6 +27,7 @@ use crate::hooks::{self, Moment};
 use crate::init::Init;
 use crate::launch::Door;
 use crate::listen::Listen;
+use crate::memory_policy::MemoryPolicy;
 use crate::state::{State, Status};
 use crate::{pty, settings, sys};
 
@@ -36,6 +37,7 @@ pub(crate) struct Inside<'a> {
     pub(crate) process: &'a Process,
     pub(crate) rootfs: Rootfs,
     pub(crate) own_network: bool,
+    pub(crate) memory_policy: Option<&'a MemoryPolicy>,
     pub(crate) options: &'a CreateOptions,
     pub(crate) stdio: Ends,
     pub(crate) state: State,
@@ -139,6 +141,7 @@ impl Inside<'_> {
         hooks::run(self.spec.hooks(), Moment::StartContainer, &state)?;
         let linux = self.spec.linux().as_ref();
         settings::apply(self.process, linux.and_then(|linux| linux.personality().as_ref()))?;
+        self.memory_policy.map_or(Ok(()), MemoryPolicy::apply)?;
         self.init.take().map_or(Ok(()), Init::split)?;
         if self.options.listen.is_some() {
             Listen::tell_pid(&mut program)?;

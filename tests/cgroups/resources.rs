@@ -151,7 +151,7 @@ fn place() -> Result<(), Failed> {
     assert!(cgroup.0.paths().values().all(|dir| dir.ends_with("place") && !dir.exists()));
     cgroup.0.provide(&limits)?;
     assert!(cgroup.0.paths().values().all(|dir| dir.exists()));
-    let absent = cgroup_of(&spec(json!({}))?, "dockster-c1", false)?.ok_or("no place")?;
+    let absent = cgroup_of(&spec(json!({}))?, "c1", false)?.ok_or("no place")?;
     assert!(absent.paths().values().all(|dir| dir.ends_with("dockster-c1")));
     let scope = json!({ "cgroupsPath": "a-b.slice:docker:1" });
     if dockster_tests::host().root {

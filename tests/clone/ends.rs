@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("its_exit_status_is_ours", NS, its_exit_status_is_ours),
         trial("killed_is_128_and_the_signal", NS, killed_is_128_and_the_signal),
+        trial("killed_by_a_real_time_signal_is_the_same", NS, killed_by_any_number),
         trial("not_found_is_127", NS, not_found_is_127),
         trial(
             "a_closed_directory_in_path_is_passed_over",
@@ -68,6 +69,15 @@ fn killed_is_128_and_the_signal() -> Result<(), Failed> {
     let mut held = Held::start(sh(&[], STAY).into_command())?;
     kill(Pid::from_raw(held.inside as i32), Signal::SIGKILL)?;
     assert_eq!(held.ended()?.code(), Some(137));
+    Ok(())
+}
+
+/// The real-time signals have numbers, and no names.
+fn killed_by_any_number() -> Result<(), Failed> {
+    for signal in [34, 40, 64] {
+        let script = format!("exec sh -c 'kill -{signal} $$; sleep 10'");
+        sh(&["--no-pid"], &script).code(128 + signal)?;
+    }
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("names_are_as_docker_reads_them", &any, names),
         trial("removing_keeps_what_others_need", &any, removing),
         trial("a_missing_layer_is_unpacked_again", &any, unpacked_again),
+        trial("a_changed_blob_is_not_believed", &any, changed),
         trial("two_imports_at_once", &any, at_once),
         trial("a_killed_import_leaves_nothing", &any, killed),
     ]
@@ -267,6 +268,18 @@ fn start(place: &Place, bytes: &[u8], name: &str) -> Result<Importer, Failed> {
     // Whoever is killed does not read to the end.
     std::thread::spawn(move || stdin.write_all(&bytes));
     Ok(Importer(child))
+}
+
+/// A configuration of the same size, well-formed: only its digest tells.
+fn changed() -> Result<(), Failed> {
+    let place = Place::new();
+    let config = id(&import_bytes(&place, some().done(), "x")??).replace("sha256:", "");
+    sh(place.path(), &format!("sed -i s/linux/minix/ store/images/blobs/sha256/{config}"))?;
+    for verb in ["images", "resolve"] {
+        let said = ask(&place, verb, &["x"])?.expect_err("another configuration");
+        assert!(said.contains("its digest is another"), "{said}");
+    }
+    Ok(())
 }
 
 fn at_once() -> Result<(), Failed> {

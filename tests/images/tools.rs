@@ -234,7 +234,7 @@ pub fn helper(args: Vec<OsString>) {
         "merged" => merged(path(1), text(2), path(3), text(4), &mut out),
         "add-layer" => Store::open(path(1)).and_then(|store| {
             let base = store.resolve(text(2))?;
-            let image = store.add_layer(&base, path(3), base.config.clone(), Some(text(4)))?;
+            let image = store.add_layer(&base, path(3), &base.config, Some(text(4)))?;
             writeln!(out, "{}", image.id).expect("into memory");
             Ok(())
         }),

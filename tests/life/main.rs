@@ -15,11 +15,13 @@ mod statuses;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
+mod trees;
 mod words;
 
 fn main() {
     let topics = [
         background::trials(),
+        trees::trials(),
         words::trials(),
         logs::trials(),
         looks::trials(),

@@ -66,6 +66,7 @@ fn inspect_has_dockers_shape() -> Result<(), Failed> {
         "k=v",
         "--restart",
         "on-failure:4",
+        "--init",
         "--stop-signal",
         "INT",
         "-h",
@@ -92,6 +93,7 @@ fn inspect_has_dockers_shape() -> Result<(), Failed> {
         ("index .Config.Labels \"k\"", "v"),
         (".HostConfig.RestartPolicy.Name", "on-failure"),
         (".HostConfig.RestartPolicy.MaximumRetryCount", "4"),
+        (".HostConfig.Init", "true"),
         (".HostConfig.LogConfig.Type", "json-file"),
         ("json .Config.Cmd", "[\"sh\",\"-c\",\"exit 1\"]"),
     ];

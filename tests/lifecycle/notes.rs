@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a_reused_pid_is_not_the_container", NS, reused_pid),
         trial("one_command_at_a_time", NS, one_at_a_time),
         trial("a_name_is_given_to_one_only", NS, one_name),
+        trial("two_roots_do_not_meet", NS, two_roots),
     ]
 }
 
@@ -43,10 +44,6 @@ impl Made {
         let mut config: Value = serde_json::from_slice(&fs::read(&file)?)?;
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["sh", "-c", script]);
-        // They take chapter 7.
-        for field in ["capabilities", "noNewPrivileges"] {
-            config["process"].as_object_mut().ok_or("it is an object")?.remove(field);
-        }
         fs::write(&file, config.to_string())?;
         Ok(made)
     }
@@ -58,6 +55,13 @@ impl Made {
         run.args(words.split(' ')).dir(self.dir.path())
     }
 
+    /// The same name, in another directory of states.
+    fn elsewhere(&self, words: &str) -> Run {
+        let words = words.replace("ID", &self.id());
+        let run = Run::new(env!("CARGO_BIN_EXE_05-lifecycle")).arg("--root");
+        run.arg(self.dir.join("elsewhere")).args(words.split(' ')).dir(self.dir.path())
+    }
+
     /// A name of its own: its cgroup, where there is one, is called so too.
     fn id(&self) -> String {
         self.dir.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -67,7 +71,18 @@ impl Made {
         self.dir.join("state")
     }
 
-    fn status(&self) -> Result<String, Failed> {
+    /// What `create` and the container have said.
+    pub fn said(&self) -> PathBuf {
+        self.dir.join("said")
+    }
+
+    /// Its first process.
+    pub fn pid(&self) -> Result<i64, Failed> {
+        let state: Value = serde_json::from_str(&self.runtime("state ID").success()?.stdout)?;
+        state["pid"].as_i64().ok_or("no pid".into())
+    }
+
+    pub fn status(&self) -> Result<String, Failed> {
         let state: Value = serde_json::from_str(&self.runtime("state ID").success()?.stdout)?;
         Ok(state["status"].as_str().unwrap_or_default().to_owned())
     }
@@ -76,7 +91,12 @@ impl Made {
         wait_until(status, SECONDS, || self.status().is_ok_and(|now| now == status))
     }
 
-    pub fn end(&self) -> Result<(), Failed> {
+    pub fn end(self) -> Result<(), Failed> {
+        self.left_nothing()
+    }
+
+    /// After `delete --force` nothing is there, whatever has happened before.
+    pub fn left_nothing(&self) -> Result<(), Failed> {
         self.runtime("delete --force ID").success()?;
         let left = fs::read_dir(self.root())?.count();
         assert_eq!(left, 0, "a directory is left");
@@ -87,7 +107,11 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         // After a failure; else there is nothing any more.
-        let _ = self.runtime("delete --force ID").done();
+        for entry in fs::read_dir(self.root()).into_iter().flatten().flatten() {
+            let id = entry.file_name().to_string_lossy().into_owned();
+            let _ = self.runtime(&format!("delete --force {id}")).done();
+        }
+        let _ = self.elsewhere("delete --force ID").done();
     }
 }
 
@@ -98,8 +122,12 @@ fn create(made: &Made) -> Result<(), Failed> {
 
 /// With other options.
 pub fn create_as(made: &Made, words: &str) -> Result<(), Failed> {
-    let mut create = made.runtime(words).into_command();
-    let said = made.dir.join("said");
+    create_with(made, made.runtime(words))
+}
+
+fn create_with(made: &Made, create: Run) -> Result<(), Failed> {
+    let mut create = create.into_command();
+    let said = made.said();
     let file = File::create(&said)?;
     create.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     match create.status()?.success() {
@@ -168,5 +196,17 @@ fn one_name() -> Result<(), Failed> {
     let error = create(&made).err().ok_or("two have one name")?;
     assert!(error.message().is_some_and(|text| text.contains("already exists")), "{error:?}");
     assert_eq!(made.status()?, "created");
+    made.end()
+}
+
+/// One id under two roots is two containers: the end of one is not the other's.
+fn two_roots() -> Result<(), Failed> {
+    let made = Made::new("sleep 1000")?;
+    create(&made)?;
+    create_with(&made, made.elsewhere("create ID"))?;
+    made.runtime("start ID").success()?;
+    made.elsewhere("delete --force ID").success()?;
+    assert_eq!(made.status()?, "running");
+    fs::remove_dir(made.dir.join("elsewhere"))?;
     made.end()
 }

@@ -26,7 +26,8 @@ pub fn trials() -> Vec<Trial> {
         trial("run_reports_what_its_limits_did", LIMITS, reports),
         trial("run_offsets_clocks", &[Need::Root], offsets_clocks),
         trial("run_is_a_container_like_any_other", NS, like_any_other),
-        trial("run_has_a_terminal_with_t", NS, terminal),
+        trial("run_has_a_terminal_with_t", NS, || terminal(&["-it"])),
+        trial("run_has_a_terminal_with_init", NS, || terminal(&["-it", "--init"])),
         trial("run_gives_input_with_i_only", NS, no_input),
         trial("run_passes_signals_on", NS, signals),
         trial("run_helps", &[], helps),
@@ -211,9 +212,9 @@ fn like_any_other() -> Result<(), Failed> {
     place.end()
 }
 
-fn terminal() -> Result<(), Failed> {
+fn terminal(options: &[&str]) -> Result<(), Failed> {
     let place = Place::new()?;
-    let mut terminal = Terminal::spawn(place.run(&["-it"], &["sh"]).into_command(), 30, 90)?;
+    let mut terminal = Terminal::spawn(place.run(options, &["sh"]).into_command(), 30, 90)?;
     terminal.wait_for("(05-lifecycle) # ")?;
     terminal.type_keys("tty; stty size; exec 3</dev/tty; echo $?\r")?;
     terminal.wait_for("/dev/pts/0\n30 90\n0\n")?;

@@ -1,6 +1,8 @@
-//! What labs and chapters' programs leave when they are killed: empty cgroups and
-//! scratch directories. Only what carries Dockster's name, and only when the process
-//! whose pid is in that name is gone.
+//! What labs and chapters' programs leave when they are killed: empty cgroups, scratch
+//! directories and containers. Only what carries Dockster's name, and only when the
+//! process whose pid is in that name is gone, or the container has ended.
+
+mod containers;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -38,6 +40,7 @@ pub fn clean() -> Cleaned {
             cleaned.note(format!("cgroup {parent}/{name}"), removed);
         }
     }
+    containers::clean(&mut cleaned);
     for directory in abandoned_directories(&std::env::temp_dir()) {
         let removed = lab::remove_all(&directory);
         cleaned.note(format!("directory {}", directory.display()), removed);

@@ -94,9 +94,10 @@ fn namespaces(ceiling: &Ceiling) -> Namespaces {
     kinds
 }
 
-/// The environment of a program in a lab: our own, with these variables (`NAME=value`)
-/// and without what is only for us.
+/// The environment of a program in a lab: our own, with these variables (`NAME=value`),
+/// the lab's own /run, and without what is only for us.
 pub fn environment(more: &[OsString]) -> Vec<OsString> {
+    let more = [more, &["XDG_RUNTIME_DIR=/run".into()]].concat();
     let replaced = |name: &OsStr| {
         let start = [name.as_bytes(), b"="].concat();
         name == SCOPE_MARK || more.iter().any(|new| new.as_bytes().starts_with(&start))

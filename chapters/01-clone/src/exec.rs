@@ -18,7 +18,7 @@ use crate::{hints, step, steps, sys};
 #[derive(Debug, Clone)]
 pub struct Program {
     args: Vec<CString>,
-    env: Vec<CString>,
+    pub(crate) env: Vec<CString>,
     /// Whether it is killed when its parent ends (PR_SET_PDEATHSIG).
     pub dies_with_parent: bool,
     /// How many descriptors from 3 on it keeps; the others it never sees.
@@ -60,27 +60,17 @@ impl Program {
 #[derive(Debug)]
 pub struct Found {
     file: CString,
-    program: Program,
+    pub(crate) program: Program,
 }
 
 impl Found {
-    /// Adds a variable (`NAME=value`) to its environment, for what nobody could know before.
-    pub fn add(&mut self, variable: impl Into<OsString>) -> Result<()> {
-        self.program.env.push(c_string(variable)?);
-        Ok(())
-    }
-
     /// Becomes the program.
     pub fn exec(self, gate: &Gate) -> Result<Infallible> {
-        self.exec_after(gate, |_| Ok(()))
+        self.exec_after(gate, || Ok(()))
     }
 
     /// The same; `last` is the last that happens before, and may forbid all else.
-    pub fn exec_after(
-        self,
-        gate: &Gate,
-        last: impl FnOnce(&Gate) -> Result<()>,
-    ) -> Result<Infallible> {
+    pub fn exec_after(self, gate: &Gate, last: impl FnOnce() -> Result<()>) -> Result<Infallible> {
         let Program { args, env, dies_with_parent, keeps } = &self.program;
         // ANCHOR: become_it
         sys::default_signals().call(|| "sigprocmask(SIG_SETMASK)")?;
@@ -92,7 +82,7 @@ impl Found {
         // each step hears it after the last one.)
         let say = |when| if steps::watched() == when { gate.send(&Message::Exec) } else { Ok(()) };
         say(false)?;
-        last(gate)?;
+        last()?;
         // ANCHOR_END: become_it
         let file = &self.file;
         let Err(error) = step!(
@@ -107,7 +97,7 @@ impl Found {
     }
 }
 
-fn c_string(text: impl Into<OsString>) -> Result<CString> {
+pub(crate) fn c_string(text: impl Into<OsString>) -> Result<CString> {
     let text = text.into();
     CString::new(text.into_vec())
         .map_err(|error| Error::new(format!("a zero byte in {:?}", error.into_vec())))

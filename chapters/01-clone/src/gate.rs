@@ -37,9 +37,7 @@ pub enum Message {
     Go,
     /// From the child, if somebody watches: the step it is about to take.
     Step(Step),
-    /// From the child, from chapter 5 on: it waits once more, for its parent's hooks; or from
-    /// chapter 7 on until its parent has passed on the descriptor by which a supervisor hears
-    /// of its system calls.
+    /// From the child, from chapter 5 on: it waits once more, for hooks or for its supervisor.
     Ready(Option<OwnedFd>),
     /// From the child, from chapter 5 on: the master side of its terminal.
     Terminal(OwnedFd),
@@ -86,12 +84,7 @@ impl Gate {
     pub fn send(&self, message: &Message) -> Result<()> {
         let bytes = wire::encode(message);
         let data = [IoSlice::new(&bytes)];
-        let fds: Vec<_> = match message {
-            Message::Terminal(fd) | Message::Child(_, fd) | Message::Ready(Some(fd)) => {
-                vec![fd.as_raw_fd()]
-            }
-            _ => Vec::new(),
-        };
+        let fds: Vec<_> = wire::given(message).map(AsRawFd::as_raw_fd).into_iter().collect();
         let rights = [ControlMessage::ScmRights(&fds)];
         let control = if fds.is_empty() { &[][..] } else { &rights[..] };
         // Without MSG_NOSIGNAL a dead peer would be a SIGPIPE rather than an EPIPE.

@@ -10,6 +10,17 @@ use std::os::unix::fs::MetadataExt;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
+use crate::error::Result;
+use crate::exec::{Found, c_string};
+
+impl Found {
+    /// Adds a variable (`NAME=value`) to its environment, for what nobody could know before.
+    pub fn add(&mut self, variable: impl Into<OsString>) -> Result<()> {
+        self.program.env.push(c_string(variable)?);
+        Ok(())
+    }
+}
+
 /// The file that `name` means in this environment.
 pub(crate) fn search(name: &OsStr, env: &[CString]) -> nix::Result<OsString> {
     if name.as_bytes().contains(&b'/') {

@@ -140,17 +140,23 @@ impl Plan<'_> {
             )?;
         }
         // ANCHOR_END: private
-        if self.namespaces.has(Namespace::Cgroup) {
-            step!(
-                "cgroup-namespace",
-                "The cgroup in which the child now is becomes the root of what it sees.",
-                "cat /proc/PID/cgroup",
-                "unshare(CLONE_NEWCGROUP)",
-                unshare(CloneFlags::CLONE_NEWCGROUP),
-            )?;
+        match self.namespaces.has(Namespace::Cgroup) {
+            true => own_cgroup_namespace(),
+            false => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Also what a child does that enters its cgroup by itself, and so has no such namespace in
+/// its plan.
+pub fn own_cgroup_namespace() -> Result<()> {
+    step!(
+        "cgroup-namespace",
+        "The cgroup in which the child now is becomes the root of what it sees.",
+        "cat /proc/PID/cgroup",
+        "unshare(CLONE_NEWCGROUP)",
+        unshare(CloneFlags::CLONE_NEWCGROUP),
+    )
 }
 
 /// Also what a process does that has joined somebody else's user namespace.
@@ -185,12 +191,11 @@ impl Waiting {
         self.start_with(|_| Ok(()))
     }
 
-    /// The same; `ready` is called when the child waits once more ([`Message::Ready`]), with
-    /// what it gives away.
-    pub fn start_with(
-        self,
-        ready: impl FnMut(Option<OwnedFd>) -> Result<()>,
-    ) -> Result<(Child, Option<OwnedFd>)> {
+    /// The same; `ready` is called when the child waits once more ([`Message::Ready`]).
+    pub fn start_with<F>(self, ready: F) -> Result<(Child, Option<OwnedFd>)>
+    where
+        F: FnMut(Option<OwnedFd>) -> Result<()>,
+    {
         self.follow(ready).map(|(child, descriptor)| (child, descriptor.map(|(_, fd)| fd)))
     }
 

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::error::{Context, Error, Result};
 use crate::signals::Signals;
@@ -85,19 +85,24 @@ impl Child {
     }
 
     fn reap(&mut self) -> nix::Result<ExitStatus> {
-        loop {
-            match waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED) {
-                Ok(WaitStatus::Exited(_, code)) => {
-                    self.reaped = true;
-                    return Ok(ExitStatus::Exited(code));
-                }
-                Ok(WaitStatus::Signaled(_, signal, _)) => {
-                    self.reaped = true;
-                    return Ok(ExitStatus::Signaled(signal as i32));
-                }
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
+        ended(self.pidfd.as_fd()).inspect(|_| self.reaped = true)
+    }
+}
+
+/// Waits until the child behind this pidfd has ended, and reaps it (waitid(2)). Its signal
+/// may be a real-time one, for which nix has no name.
+pub fn ended(pidfd: BorrowedFd<'_>) -> nix::Result<ExitStatus> {
+    loop {
+        let how = match waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {
+            Ok(Some(how)) => how,
+            Ok(None) | Err(rustix::io::Errno::INTR) => continue,
+            Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+        };
+        if let Some(code) = how.exit_status() {
+            return Ok(ExitStatus::Exited(code));
+        }
+        if let Some(signal) = how.terminating_signal() {
+            return Ok(ExitStatus::Signaled(signal));
         }
     }
 }

@@ -41,6 +41,16 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
     bytes
 }
 
+/// The descriptor that goes with a message, if one does.
+pub(crate) fn given(message: &Message) -> Option<&OwnedFd> {
+    match message {
+        Message::Terminal(fd) | Message::Child(_, fd) => Some(fd),
+        // A supervisor hears by it of system calls.
+        Message::Ready(fd) => fd.as_ref(),
+        _ => None,
+    }
+}
+
 pub(crate) fn decode(bytes: &[u8], fd: Option<OwnedFd>) -> Option<Message> {
     let (&tag, rest) = bytes.split_first()?;
     let mut fields = rest.split(|&b| b == 0).map(|f| String::from_utf8_lossy(f).into_owned());

@@ -49,6 +49,7 @@
 mod below;
 pub mod cgroup;
 pub mod devices;
+mod entrance;
 mod filter;
 pub mod hierarchy;
 mod interface;
@@ -71,6 +72,7 @@ mod v1;
 
 pub use cgroup::Cgroup;
 pub use devices::{DeviceKind, DeviceRule};
+pub use entrance::Entrance;
 pub use hierarchy::{Hierarchy, Kind};
 pub use limits::Limits;
 pub use more::{DeviceWeight, More};

@@ -29,12 +29,17 @@ const ATTEMPTS: usize = 100;
 
 impl Hierarchy {
     /// The place that a configuration names. A path that begins with `/` lies below the
-    /// top of each hierarchy; another one, or the container's id where there is none,
+    /// top of each hierarchy; another one, or `name` where there is none,
     /// lies where we may make cgroups. `None` where we may not, and need none, because
     /// nothing is limited. Nothing is made.
-    pub fn place(&self, path: Option<&Path>, id: &str, limits: &Limits) -> Result<Option<Cgroup>> {
+    pub fn place(
+        &self,
+        path: Option<&Path>,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<Option<Cgroup>> {
         let given = path.filter(|path| !path.as_os_str().is_empty());
-        let below = clean(given.unwrap_or(Path::new(id)));
+        let below = clean(given.unwrap_or(Path::new(name)));
         if below.as_os_str().is_empty() {
             return Err(Error::new("linux.cgroupsPath is the root of all cgroups"));
         }

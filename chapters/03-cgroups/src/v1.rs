@@ -90,9 +90,11 @@ impl Mounts {
         self.usual.iter().map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
     }
 
-    /// Those, and the ones in all other hierarchies.
+    /// Those, and the ones in all other hierarchies: as far as they are in sight, and nothing
+    /// is mounted over them.
     pub(crate) fn all_paths(&self, path: &Path) -> BTreeMap<String, PathBuf> {
-        let all = self.usual.iter().chain(&self.others);
+        let others = self.others.iter().filter(|(_, mount)| mount.point.is_dir());
+        let all = self.usual.iter().chain(others);
         all.map(|(names, mount)| (names.clone(), mount.point.join(path))).collect()
     }
 }

@@ -177,6 +177,7 @@ impl Container<'_> {
 
     /// Ends its processes, and takes down what was made, in reverse.
     pub(crate) fn clear_away(&self, note: &Note) -> Result<()> {
+        // ANCHOR: clear
         let cgroup = cgroup_from(note)?;
         let killed = cgroup.as_ref().map_or(Ok(()), Cgroup::kill);
         if let Some(init) = note.init {
@@ -185,6 +186,7 @@ impl Container<'_> {
         killed?;
         cgroup.as_ref().map_or(Ok(()), Cgroup::remove)?;
         self.place.remove()
+        // ANCHOR_END: clear
     }
 }
 

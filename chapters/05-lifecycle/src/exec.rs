@@ -3,6 +3,7 @@
 //! One more process in a container that runs.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use ch01_clone::{Context, Error, Namespace, Namespaces, Result, join};
@@ -46,48 +47,66 @@ pub fn exec(
     credentials: Credentials,
 ) -> Result<Started> {
     let Exec { spec, process, stdio, preserve_fds, .. } = *exec;
-    let below = match cgroup {
-        Some(cgroup) if !exec.cgroups.is_empty() => Some(cgroup.below(&exec.cgroups)?),
-        None if !exec.cgroups.is_empty() => {
-            return Err(Error::new("the container has no cgroup of its own"));
-        }
-        _ => None,
-    };
+    let below = exec.below(cgroup)?;
+    let cgroup = cgroup.filter(|_| below.is_none());
     let credentials = credentials(spec, process)?;
     let (ends, ours) = streams(stdio)?;
     let target = Pid::from_raw(init.pid);
+    let entrance = cgroup.map(Cgroup::only_entrance).transpose()?.flatten();
+    let by_us = cgroup.filter(|_| entrance.is_none());
     let child = join(target, Namespaces::of(Namespace::ALL), |gate| {
+        entrance.map_or(Ok(()), |entrance| entrance.enter())?;
         setsid().call(|| "setsid")?;
         if let Some(cpus) =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.initial().as_deref())
         {
             settings::run_on(cpus)?;
         }
+        // ANCHOR: inside
         // Its mount namespace has its root as /.
         let root = Root::open("/".as_ref())?;
         connect(&ends, &root, gate, process)?;
         enter(process.cwd())?;
         let program = program(process, home(&root, process), None, preserve_fds)?.find()?;
+        // ANCHOR_END: inside
         settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
         exec.memory_policy.as_ref().map_or(Ok(()), MemoryPolicy::apply)?;
         let cpus =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
         cpus.map_or(Ok(()), settings::run_on)?;
-        program.exec_after(gate, credentials)
+        program.exec_after(gate, || credentials(gate))
     })?;
+    below.map_or(Ok(()), |below| below.add(child.pid()))?;
+    let pid = child.pid();
+    // ANCHOR: outside
     // The pid may have become another's before the namespaces were entered.
     if !init.alive() {
         return Err(Error::new("cannot exec in a stopped container"));
     }
-    match &below {
-        Some(below) => below.add(child.pid())?,
-        None => cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?,
-    }
+    by_us.map_or(Ok(()), |cgroup| cgroup.add_beside(child.pid(), target))?;
     settings::from_outside(process, child.pid())?;
-    let pid = child.pid().as_raw();
-    let (child, terminal) = child.start_with(|given| match (given, exec.state) {
-        (Some(listener), Some(state)) => supervisor::give(spec, pid, state, listener),
-        _ => Err(Error::new("the child waits for nothing that is known")),
-    })?;
+    let (child, terminal) = child.start_with(|given| exec.supervise(pid, given))?;
+    // ANCHOR_END: outside
     Ok(Started { child, streams: with_terminal(ours, terminal)? })
+}
+
+impl Exec<'_> {
+    /// The cgroup below the container's, if one is asked for.
+    fn below(&self, cgroup: Option<&Cgroup>) -> Result<Option<Cgroup>> {
+        match (cgroup, self.cgroups.is_empty()) {
+            (_, true) => Ok(None),
+            (Some(cgroup), false) => cgroup.below(&self.cgroups).map(Some),
+            (None, false) => Err(Error::new("the container has no cgroup of its own")),
+        }
+    }
+
+    /// Passes on what the process gives away by which a supervisor hears of its calls.
+    fn supervise(&self, pid: Pid, given: Option<OwnedFd>) -> Result<()> {
+        match (given, self.state) {
+            (Some(listener), Some(state)) => {
+                supervisor::give(self.spec, pid.as_raw(), state, listener)
+            }
+            _ => Err(Error::new("the process waits for nothing that is known")),
+        }
+    }
 }

@@ -9,9 +9,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use ch01_clone::exec::Found;
+use ch01_clone::spawn::own_cgroup_namespace;
 use ch01_clone::{Context, Error, Gate, Message, Program, Result, set_hostname, step, steps};
 use ch02_chroot::no_pivot::move_over;
 use ch02_chroot::{Root, Rootfs, pivot};
+use ch03_cgroups::Entrance;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, accept4, shutdown, socket};
@@ -36,6 +38,10 @@ pub(crate) struct Inside<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) process: &'a Process,
     pub(crate) rootfs: Rootfs,
+    /// The way into its cgroup, if nobody else puts it there.
+    pub(crate) entrance: Option<Entrance>,
+    /// Whether it then makes a cgroup namespace, which its plan does not have.
+    pub(crate) own_view: bool,
     pub(crate) own_network: bool,
     pub(crate) memory_policy: Option<&'a MemoryPolicy>,
     pub(crate) options: &'a CreateOptions,
@@ -57,6 +63,11 @@ pub(crate) enum Ends {
 
 impl Inside<'_> {
     pub(crate) fn live(mut self, gate: &Gate, credentials: Change) -> Result<Infallible> {
+        // First of all: from here on what it does counts as its own.
+        self.entrance.take().map_or(Ok(()), |entrance| entrance.enter())?;
+        if self.own_view {
+            own_cgroup_namespace()?;
+        }
         self.door.as_ref().map_or(Ok(()), |door| close(door.lock)).call(|| "close(lock)")?;
         setsid().call(|| "setsid")?;
         if !self.options.same_keyring {
@@ -146,7 +157,7 @@ impl Inside<'_> {
         if self.options.listen.is_some() {
             Listen::tell_pid(&mut program)?;
         }
-        program.exec_after(gate, credentials)
+        program.exec_after(gate, || credentials(gate))
     }
 }
 
@@ -287,8 +298,10 @@ pub(crate) fn enter(cwd: &Path) -> Result<()> {
     chdir(cwd).call(|| format!("chdir to cwd ({cwd:?}) set in config.json failed"))?;
     // A working directory that is reached through a leaked descriptor lies
     // outside of the root, and shows in this way only (CVE-2024-21626).
+    // ANCHOR: cwd
     match getcwd() {
         Ok(path) if path.is_absolute() && !path.starts_with("(unreachable)") => Ok(()),
         _ => Err(Error::new(format!("the working directory {cwd:?} is outside of the root"))),
     }
+    // ANCHOR_END: cwd
 }

@@ -107,7 +107,14 @@ pub fn launch(
     let Launch { spec, tree, cgroup, stdio, mut state, door, options, .. } = launch;
     let process =
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
-    let new = namespaces::of(spec)?;
+    let mut new = namespaces::of(spec)?;
+    let entrance = cgroup.map(Cgroup::entrance).transpose()?.flatten();
+    let own_view = entrance.is_some() && new.plan.has(Namespace::Cgroup);
+    if own_view {
+        // Its root is where the child is when it makes it.
+        new.plan = new.plan.without(Namespace::Cgroup);
+    }
+    let by_us = cgroup.filter(|_| entrance.is_none());
     let (ends, ours) = streams(stdio)?;
     let mut rootfs = mounts::rootfs(spec, tree)?.relative_to(&state.bundle);
     rootfs.prepare()?;
@@ -115,6 +122,8 @@ pub fn launch(
         spec,
         process,
         rootfs,
+        entrance,
+        own_view,
         own_network: new.plan.has(Namespace::Net),
         memory_policy: launch.memory_policy,
         options,
@@ -132,9 +141,7 @@ pub fn launch(
         None => plan.spawn(body)?,
         Some(elsewhere) => plan.spawn_elsewhere(elsewhere, body)?,
     };
-    if let Some(cgroup) = cgroup {
-        cgroup.add_cloned(child.pid())?;
-    }
+    by_us.map_or(Ok(()), |cgroup| cgroup.add_cloned(child.pid()))?;
     settings::from_outside(process, child.pid())?;
     recorded(child.pid())?;
     state.pid = child.pid().as_raw();

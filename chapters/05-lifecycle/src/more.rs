@@ -19,7 +19,7 @@ use crate::exec::{Exec, exec};
 use crate::given::CreateOptions;
 use crate::launch::Started;
 use crate::memory_policy::MemoryPolicy;
-use crate::resources::limits_of;
+use crate::resources::{cgroup_name, cgroup_of, limits_of};
 use crate::state::{Note, Place, Status};
 
 impl Container<'_> {
@@ -121,7 +121,8 @@ impl Place {
     pub(crate) fn note_or_guess(&self, id: &str) -> Option<Note> {
         self.note().unwrap_or_else(|_| {
             let spec = self.spec().unwrap_or_default();
-            let cgroup = crate::resources::cgroup_of(&spec, id, false).ok()??;
+            let name = cgroup_name(self.0.parent().unwrap_or(&self.0), id);
+            let cgroup = cgroup_of(&spec, &name, false).ok()??;
             Some(Note { cgroup: cgroup.paths(), ..Note::of(id, Path::new(""), &spec) })
         })
     }

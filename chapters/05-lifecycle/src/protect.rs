@@ -18,11 +18,15 @@ use std::os::unix::ffi::OsStringExt;
 use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Attributes;
 use ch02_chroot::mount::{copy_handle, set_attributes};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::fexecve;
 use rustix::fs::{MemfdFlags, memfd_create};
+
+/// How often a copy is tried to be sealed.
+const SEALINGS: usize = 20;
 
 /// Goes on in a program that no container can change; returns if this is one already.
 pub fn protect() -> Result<()> {
@@ -63,12 +67,26 @@ fn sealed(program: OwnedFd) -> Result<OwnedFd> {
     let memory = memfd_create("program", flags).map_err(io::Error::from).call(|| "memfd_create")?;
     io::copy(&mut File::from(program), &mut File::from(memory.try_clone().call(|| "dup")?))
         .call(|| "write(memfd)")?;
+    seal(&memory).call(|| "fcntl(F_ADD_SEALS)")?;
+    Ok(memory)
+}
+
+/// The kernel looks whether somebody still holds a page of it, waits a sixth of a second at
+/// most, and gives up. Where hundreds do this at once a page is held for longer, though by
+/// nobody who could write to it: by the kernel's own lists.
+fn seal(memory: &OwnedFd) -> nix::Result<()> {
     let seals = SealFlag::F_SEAL_SEAL
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_WRITE;
-    fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).call(|| "fcntl(F_ADD_SEALS)")?;
-    Ok(memory)
+    let add = || fcntl(memory, FcntlArg::F_ADD_SEALS(seals)).map(drop);
+    for _ in 1..SEALINGS {
+        match add() {
+            Err(Errno::EBUSY) => {}
+            done => return done,
+        }
+    }
+    add()
 }
 
 fn restart(program: OwnedFd) -> Result<Infallible> {

@@ -35,6 +35,7 @@ pub fn open(root: &Root, size: (u16, u16), owner: u32) -> Result<(OwnedFd, Owned
 }
 
 fn open_now(root: &Root, (rows, columns): (u16, u16), owner: u32) -> Result<(OwnedFd, OwnedFd)> {
+    // ANCHOR: open
     let master = root.lookup("dev/pts/ptmx", OFlag::O_RDWR | OFlag::O_NOCTTY)?;
     io(unlockpt(&master)).call(|| "ioctl(TIOCSPTLCK)")?;
     // By the master, not by a path that somebody could have replaced (CVE-2025-52565).
@@ -43,9 +44,12 @@ fn open_now(root: &Root, (rows, columns): (u16, u16), owner: u32) -> Result<(Own
         OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC,
     ))
     .call(|| "ioctl(TIOCGPTPEER)")?;
+    // ANCHOR_END: open
     resize(master.as_fd(), rows, columns)?;
     fchown(&slave, Some(Uid::from_raw(owner)), None).call(|| format!("fchown(pts, {owner})"))?;
+    // ANCHOR: controlling
     io(rustix::process::ioctl_tiocsctty(&slave)).call(|| "ioctl(TIOCSCTTY)")?;
+    // ANCHOR_END: controlling
     Ok((master, slave))
 }
 
@@ -78,10 +82,12 @@ impl Raw {
         if !stdin().is_terminal() {
             return Ok(Self(None));
         }
+        // ANCHOR: raw
         let before = io(tcgetattr(stdin())).call(|| "tcgetattr")?;
         let mut raw = before.clone();
         raw.make_raw();
         io(tcsetattr(stdin(), OptionalActions::Now, &raw)).call(|| "tcsetattr")?;
+        // ANCHOR_END: raw
         Ok(Self(Some(before)))
     }
 }

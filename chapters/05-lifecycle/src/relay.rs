@@ -78,6 +78,7 @@ fn pass_on(
     child: &ch01_clone::Child,
     master: Option<&OwnedFd>,
 ) -> Result<()> {
+    // ANCHOR: resized
     match (signals.forward(child, false)?, master) {
         (true, Some(master)) => {
             let (rows, columns) = pty::size();
@@ -85,6 +86,7 @@ fn pass_on(
         }
         _ => Ok(()),
     }
+    // ANCHOR_END: resized
 }
 
 /// One direction: from a descriptor to another, with what is between them.

@@ -15,11 +15,20 @@ use oci_spec::runtime::{
     LinuxResources, LinuxThrottleDevice, Spec,
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// What the cgroup of this container is called where its configuration names none. The
+/// same id under another `--root` is another container's.
+pub(crate) fn cgroup_name(root: &Path, id: &str) -> String {
+    let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
+    let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex}-{id}")
+}
 
 /// The cgroup that a configuration wants; nothing is made. With `systemd` it is a scope,
-/// and `linux.cgroupsPath` is `slice:prefix:name`. `None` where we may make none, and
-/// none is needed: no path is given, and nothing limited.
-pub fn cgroup_of(spec: &Spec, id: &str, systemd: bool) -> Result<Option<Cgroup>> {
+/// and `linux.cgroupsPath` is `slice:prefix:name`. Without a path it is `dockster-NAME`.
+/// `None` where we may make none, and none is needed: no path is given, and nothing limited.
+pub fn cgroup_of(spec: &Spec, name: &str, systemd: bool) -> Result<Option<Cgroup>> {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
     let limits = limits(spec)?;
     let hierarchy = match Hierarchy::probe() {
@@ -29,10 +38,12 @@ pub fn cgroup_of(spec: &Spec, id: &str, systemd: bool) -> Result<Option<Cgroup>>
     if systemd {
         let path = path.and_then(Path::to_str);
         let annotations = spec.annotations().clone().unwrap_or_default();
-        let scope = hierarchy.scope(path, id, &annotations)?;
+        let scope = hierarchy.scope(path, name, &annotations)?;
         return Ok(Some(owned(scope, spec)));
     }
-    Ok(hierarchy.place(path, id, &limits)?.map(|cgroup| owned(cgroup, spec)))
+    Ok(hierarchy
+        .place(path, &format!("dockster-{name}"), &limits)?
+        .map(|cgroup| owned(cgroup, spec)))
 }
 
 /// A container that sees its cgroup as the root of all, and can write there, owns it

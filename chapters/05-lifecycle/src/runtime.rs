@@ -16,7 +16,7 @@ use crate::given::{CreateOptions, stdio};
 use crate::hooks::{self, Moment};
 use crate::incarnation::Incarnation;
 use crate::launch::{Door, Launch, Started, Stdio, launch};
-use crate::resources::{cgroup_of, limits};
+use crate::resources::{cgroup_name, cgroup_of, limits};
 use crate::state::{Lock, Note, Place, Status};
 
 /// Where containers are kept, and how credentials are changed.
@@ -91,7 +91,7 @@ impl Runtime {
         waits: bool,
     ) -> Result<(Container<'_>, Started)> {
         check_id(id)?;
-        let cgroup = cgroup_of(&bundle.spec, id, self.systemd)?;
+        let cgroup = cgroup_of(&bundle.spec, &cgroup_name(&self.root, id), self.systemd)?;
         // Another's is not written down: `delete` would end whoever lives in it.
         let free = cgroup.as_ref().filter(|cgroup| !cgroup.populated().unwrap_or(true));
         let place = Place::make(&self.root, id)?;

@@ -21,10 +21,17 @@ use crate::{trees, whiteout};
 /// Writes what lies below `dir` as a tar archive. Other file systems that are
 /// mounted there appear as empty directories, and so does `leave_out`.
 pub fn write(dir: &Path, leave_out: &Path, to: impl Write) -> Result<()> {
-    let root = Root::open(dir)?;
-    let top = root::stat(&root)?;
     let other = root::stat(Root::open(leave_out)?)?;
-    let leave_out = (other.st_dev, other.st_ino);
+    whole(Root::open(dir)?, (other.st_dev, other.st_ino), to)
+}
+
+/// The same of a root that is open already, and nothing is left out.
+pub fn write_root(root: Root, to: impl Write) -> Result<()> {
+    whole(root, (0, 0), to)
+}
+
+fn whole(root: Root, leave_out: (u64, u64), to: impl Write) -> Result<()> {
+    let top = root::stat(&root)?;
     let members = Members::new(to, None);
     let mut writer = Writer { root, device: top.st_dev, leave_out, layer: false, members };
     writer.one(Path::new(""), &top)?;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Removing images, and then what nobody needs any more.
 //!
 //! What is needed is found from the index, and from that of what was built: their

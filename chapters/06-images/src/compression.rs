@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! How an archive is packed: seen from its first bytes, never from its name.
 
 use std::io::{self, BufReader, Cursor, Read};

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Bringing into a layer what is in one below it: as it is there, with all that belongs to it.
 
 use std::collections::HashMap;

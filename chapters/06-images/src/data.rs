@@ -23,6 +23,10 @@ pub(crate) fn pieces(file: &File, size: i64) -> Result<Vec<(u64, u64)>> {
         }
         pieces.push((start as u64, (end - start) as u64));
     }
+    // Where the end is a hole, tar(1) wants it said.
+    if pieces.last().is_none_or(|(offset, length)| offset + length < size as u64) {
+        pieces.push((size as u64, 0));
+    }
     Ok(pieces)
 }
 

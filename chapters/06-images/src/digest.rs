@@ -28,12 +28,14 @@ impl<T> Hashed<T> {
 }
 
 impl<R: Read> Read for Hashed<R> {
+    // ANCHOR: read
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.inner.read(buffer)?;
         self.hash.update(&buffer[..got]);
         self.size += got as u64;
         Ok(got)
     }
+    // ANCHOR_END: read
 }
 
 impl<W: Write> Write for Hashed<W> {
@@ -60,9 +62,11 @@ pub(crate) fn finish(hash: Sha256) -> Digest {
     Digest::from_str(&format!("sha256:{hex}")).expect("64 hexadecimal digits")
 }
 
+// ANCHOR: parse
 /// A digest from an image's configuration; it becomes a file name, so it has to be one.
 pub fn parse(text: &str) -> Result<Digest> {
     let digest = Digest::from_str(text).ok();
     let digest = digest.filter(|digest| *digest.algorithm() == DigestAlgorithm::Sha256);
     digest.ok_or_else(|| Error::new(format!("{text:?} is not a sha256 digest")))
 }
+// ANCHOR_END: parse

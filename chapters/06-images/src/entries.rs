@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What an archive says, header by header.
 //!
 //! A tar archive is a row of 512-byte headers, each followed by the file's data.
@@ -59,7 +61,6 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    // ANCHOR: next
     /// The next entry; `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "between two calls the data is read")]
     pub fn next(&mut self) -> Result<Option<Entry>> {
@@ -78,7 +79,6 @@ impl<R: Read> Entries<R> {
             }
         }
     }
-    // ANCHOR_END: next
 
     fn entry(
         &mut self,

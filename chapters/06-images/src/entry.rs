@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! One entry of an archive, and what it says of itself.
 
 use std::ffi::OsStr;

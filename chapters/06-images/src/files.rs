@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A file of an archive, with its data.
 
 use std::ffi::OsStr;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Where a path leads in a stack of layers: following links as the kernel would, had it
 //! been mounted.
 

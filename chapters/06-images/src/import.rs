@@ -1,12 +1,15 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! From an archive or a directory to an image of one layer.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ch01_clone::{Result, step};
-use oci_spec::image::{Config, Descriptor, DescriptorBuilder, History, ImageConfiguration};
+use ch01_clone::{Error, Result, step};
+use oci_spec::image::{Descriptor, DescriptorBuilder, History, ImageConfiguration};
 use oci_spec::image::{ImageManifestBuilder, MediaType, Platform, PlatformBuilder, RootFs};
+use serde_json::{Map, Value};
 
 use crate::apply::Summary;
 use crate::compression::Compression;
@@ -27,8 +30,8 @@ pub enum Source<'a> {
 /// What else there is to say of a new image.
 #[derive(Debug, Clone, Default)]
 pub struct Recipe {
-    /// What to run in it, and how; docker's `--change`.
-    pub config: Config,
+    /// What to run in it, and how; docker's object, which is the OCI's and some more.
+    pub config: Map<String, Value>,
     /// For its history; docker's `--message`.
     pub message: Option<String>,
     /// When it was made; now, if not said.
@@ -80,7 +83,9 @@ impl Store {
         let (kind, archive) = self.archive(&ingest, source)?;
         let layer = ingest.unpack(&archive.path, &[], recipe.limits)?;
         let config = configuration(recipe, &layer);
-        let config_blob = json_blob(&ingest, "config", &config)?;
+        let mut document = serde_json::to_value(&config).map_err(|e| Error::new(e.to_string()))?;
+        document["config"] = recipe.config.clone().into();
+        let config_blob = json_blob(&ingest, "config", &document)?;
         let layers = vec![descriptor(kind.media_type(), &archive)];
         let (entry, manifest) = manifest(&ingest, "manifest", &config, &config_blob, layers)?;
         let blobs = vec![archive, config_blob, manifest];
@@ -92,6 +97,7 @@ impl Store {
     /// Puts new images with all that they need in their places: blobs, unpacked layers,
     /// the names last.
     pub(crate) fn keep(&self, ingest: Ingest, blobs: &[Blob], new: &[New]) -> Result<Vec<Image>> {
+        // ANCHOR: keep
         ingest.sync()?;
         let lock = self.lock()?;
         for blob in blobs {
@@ -108,6 +114,7 @@ impl Store {
             self.tag(&ingest, entry, new.name.as_deref())?;
             kept.push(image);
         }
+        // ANCHOR_END: keep
         drop(lock);
         ingest.finish()?;
         Ok(kept)
@@ -158,8 +165,7 @@ fn configuration(recipe: &Recipe, layer: &Unpacked) -> ImageConfiguration {
     rootfs.set_diff_ids(vec![layer.diff_id.to_string()]);
     // Architecture and system are this machine's, unless said otherwise.
     let mut config = ImageConfiguration::default();
-    config.set_created(created).set_config(Some(recipe.config.clone()));
-    config.set_rootfs(rootfs).set_history(Some(vec![history]));
+    config.set_created(created).set_rootfs(rootfs).set_history(Some(vec![history]));
     config
 }
 

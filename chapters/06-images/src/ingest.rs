@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Where content waits until it is whole: a directory of one's own under `ingest/`.
 //!
 //! It is locked while its owner lives. A process that was killed lets go of the
@@ -21,7 +23,7 @@ use crate::layout::sync_dir;
 use crate::space::{Limits, Space};
 use crate::stack::Stack;
 use crate::store::Store;
-use crate::{moving, space, trees};
+use crate::{ahead, moving, space, trees};
 
 /// How much may follow the end of an archive: tar(1) fills up to a whole record.
 const PADDING: u64 = 64 << 20;
@@ -96,22 +98,37 @@ impl Ingest {
         below: &[PathBuf],
         limits: Limits,
     ) -> Result<Unpacked> {
+        let file = File::open(blob).call(|| format!("open({blob:?})"))?;
+        self.unpack_from(file, below, limits)
+    }
+
+    /// The same from a reader.
+    pub(crate) fn unpack_from(
+        &self,
+        blob: impl io::Read + Send,
+        below: &[PathBuf],
+        limits: Limits,
+    ) -> Result<Unpacked> {
         let path = self.path.join(format!("layer-{}", below.len()));
         fs::create_dir(&path).call(|| format!("mkdir({path:?})"))?;
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&path, mode).call(|| format!("chmod({path:?})"))?;
-        let file = File::open(blob).call(|| format!("open({blob:?})"))?;
-        let (kind, peeked) = compression::detect(file)?;
-        let mut plain = Hashed::new(kind.reader(peeked)?);
-        let stack = Stack::open(below)?;
-        let summary = apply_over(&mut plain, &Root::open(&path)?, stack, limits)?;
-        // The digest is that of the whole, with what follows the last entry.
-        let mut rest = io::Read::take(&mut plain, PADDING);
-        let rest = io::copy(&mut rest, &mut io::sink());
-        if rest.map_err(|error| moving("reading the archive", error))? == PADDING {
-            return Err(Error::new("too much follows the end of the archive"));
-        }
-        let (_, diff_id, _) = plain.finish();
+        let (root, stack) = (Root::open(&path)?, Stack::open(below)?);
+        let open = || {
+            let (kind, peeked) = compression::detect(blob)?;
+            kind.reader(peeked)
+        };
+        let (summary, diff_id) = ahead::read(open, |plain| {
+            let mut plain = Hashed::new(plain);
+            let summary = apply_over(&mut plain, &root, stack, limits)?;
+            // The digest is that of the whole, with what follows the last entry.
+            let mut rest = io::Read::take(&mut plain, PADDING);
+            let rest = io::copy(&mut rest, &mut io::sink());
+            if rest.map_err(|error| moving("reading the archive", error))? == PADDING {
+                return Err(Error::new("too much follows the end of the archive"));
+            }
+            Ok((summary, plain.finish().1))
+        })?;
         Ok(Unpacked { path, diff_id, summary })
     }
 

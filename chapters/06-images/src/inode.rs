@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What a file is besides its data: owner, mode, attributes, times.
 
 use std::ffi::OsStr;

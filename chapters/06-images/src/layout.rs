@@ -25,6 +25,7 @@ impl Store {
         std::fs::read(&path).call(|| format!("read({path:?})"))
     }
 
+    // ANCHOR: json
     /// A small blob, checked and parsed.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, blob: &Descriptor) -> Result<T> {
         let path = self.blob(blob.digest())?;
@@ -35,6 +36,7 @@ impl Store {
         }
         parse(&path, &bytes)
     }
+    // ANCHOR_END: json
 
     pub(crate) fn index(&self) -> Result<ImageIndex> {
         let path = self.index_file();
@@ -46,10 +48,12 @@ impl Store {
         self.replace(ingest, "index.json", &to_json(index)?)
     }
 
+    // ANCHOR: replace
     pub(crate) fn replace(&self, ingest: &Ingest, name: &str, bytes: &[u8]) -> Result<()> {
         let blob = ingest.blob(name, |to| to.write_all(bytes).call(|| format!("write({name})")))?;
         ingest::place(&blob.path, &self.images_dir().join(name))
     }
+    // ANCHOR_END: replace
 
     /// Nothing else changes what is in place while this is held.
     pub(crate) fn lock(&self) -> Result<File> {

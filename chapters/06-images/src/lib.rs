@@ -9,14 +9,18 @@
 //! 3. [`whiteout`]: what a layer takes away; [`stack`]: layers seen as one tree, in which
 //!    `follow` finds its way
 //! 4. [`store`]: images on disk, as the OCI says (`layout`: where, and under which lock;
-//!    `ingest`: where content waits until it is whole; `unpack`: from blobs to directories)
+//!    `ingest`: where content waits until it is whole; `unpack`, `ahead`: blobs become trees)
 //! 5. [`import`](mod@import): from an archive or a directory to an image; [`save`]: and back
 //! 6. [`collect`]: removing what nobody needs any more
 //!
 //! [`name`], [`user`], [`compression`], [`archive`] and [`space`] are tools for these.
+//!
+//! Of these the book's chapter teaches `digest`, `layout`, `apply`, `place`, `whiteout` and
+//! `stack`; the others are for looking up.
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod apply;
 pub mod archive;
 pub mod build;

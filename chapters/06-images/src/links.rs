@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A further name for a file that an archive, or a layer below, has already.
 
 use std::ffi::OsStr;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Images from an archive that another program has saved.
 //!
 //! There are two kinds: the OCI layout as a tar archive (`index.json`, `blobs/…`), and

@@ -201,7 +201,8 @@ impl<W: Write> Members<W> {
 }
 
 fn header(owned: &Owned) -> Header {
-    let mut header = Header::new_gnu();
+    // PAX records belong to this kind: in one of GNU's own tar(1) overlooks those of holes.
+    let mut header = Header::new_ustar();
     header.set_mode(owned.mode);
     header.set_uid(owned.uid.into());
     header.set_gid(owned.gid.into());

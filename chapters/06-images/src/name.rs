@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What an image is called: as docker reads it, and as docker shows it.
 //!
 //! ```text

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! PAX records: what a header has no room for.
 //!
 //! Each is cut by the length that it begins with: a value may hold any byte.

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Images into an archive, for other programs and other machines: the inverse of `load`.
 //!
 //! It is an OCI layout as a tar archive, and at the same time docker's older kind: beside

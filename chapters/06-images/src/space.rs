@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! How much may be written: what the disk has, less a reserve, and what the caller allows.
 //!
 //! Ten gigabytes of zeros fit into ten megabytes of gzip. So nothing is believed

@@ -69,6 +69,7 @@ impl Stack {
     }
 
     /// What lies at `path`, none of whose names is a link.
+    // ANCHOR: find
     pub fn find(&self, path: &Path) -> Result<Option<Found>> {
         for (layer, root) in self.layers.iter().enumerate() {
             match self.look(root, path)? {
@@ -79,6 +80,7 @@ impl Stack {
         }
         Ok(None)
     }
+    // ANCHOR_END: find
 
     /// The names in the directory `path`, in order; none of its own names is a link.
     pub fn names(&self, path: &Path) -> Result<BTreeSet<OsString>> {
@@ -162,6 +164,7 @@ enum Look {
 
 /// What each layer is with all that are below it (image-spec, "layer ChainID"); the lowest first.
 pub fn chain_ids(diff_ids: &[String]) -> Result<Vec<Digest>> {
+    // ANCHOR: chain-ids
     let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
     for id in diff_ids {
         let id = digest::parse(id)?;
@@ -171,4 +174,5 @@ pub fn chain_ids(diff_ids: &[String]) -> Result<Vec<Digest>> {
         });
     }
     Ok(chain)
+    // ANCHOR_END: chain-ids
 }

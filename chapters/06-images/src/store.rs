@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Images on disk, as the OCI says (image-spec, "image layout"), and their layers.
 //!
 //! ```text

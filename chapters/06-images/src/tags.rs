@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Names of images, and what is known of one.
 
 use std::fs;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Removing a tree that somebody else made.
 //!
 //! It may be deeper than any path is long, or than a process may have files

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Who a process is to be: `user`, `uid`, `user:group`, as an image's own
 //! /etc/passwd and /etc/group know them.
 //!

@@ -34,6 +34,7 @@ pub enum Meaning<'a> {
 
 /// What `name`, the last of a path, means.
 pub fn meaning(name: &OsStr) -> Result<Meaning<'_>> {
+    // HOLE: 06.1
     let Some(rest) = name.as_bytes().strip_prefix(b".wh.") else { return Ok(Meaning::Itself) };
     match rest {
         b".wh..opq" => Ok(Meaning::Opaque),
@@ -41,13 +42,16 @@ pub fn meaning(name: &OsStr) -> Result<Meaning<'_>> {
         b"" | b"." | b".." => Err(Error::new("a whiteout of what has no name")),
         _ => Ok(Meaning::Gone(OsStr::from_bytes(rest))),
     }
+    // HOLE_END: 06.1
 }
 
 /// Puts overlayfs's whiteout at `name`.
+// ANCHOR: make
 pub fn make(parent: impl AsFd, name: &OsStr) -> nix::Result<()> {
     // The one device that the root of a user namespace may make, too.
     mknodat(parent, name, SFlag::S_IFCHR, Mode::empty(), 0)
 }
+// ANCHOR_END: make
 
 /// What is at `name`, without following it; `None` if nothing is.
 pub fn look(parent: impl AsFd, name: &OsStr) -> Result<Option<FileStat>> {
@@ -107,6 +111,7 @@ impl Applier<'_> {
         }
         self.enter(parent)?;
         self.space.take_entry()?;
+        // ANCHOR: whiteout
         match look(self.place(), name)? {
             None => make(self.place(), name).call(|| "mknodat(S_IFCHR, 0:0)"),
             Some(stat) if kind(&stat) == SFlag::S_IFDIR => {
@@ -115,6 +120,7 @@ impl Applier<'_> {
             }
             Some(_) => Ok(()),
         }
+        // ANCHOR_END: whiteout
     }
 }
 

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use ch06_images::{Imported, Recipe, Source};
 use clap::Args;
-use oci_spec::image::Config;
 
 use super::live::{confirmed, decimal};
 use super::{image_list, print};
-use crate::engine::Engine;
+use crate::engine::{Engine, change};
 
 /// Make an image of a tar archive or a directory
 #[derive(Args, Debug)]
@@ -139,10 +138,8 @@ pub fn load(engine: &Engine, args: &LoadArgs) -> anyhow::Result<u8> {
 
 /// Imports, and prints the new image's id.
 pub fn import(engine: &Engine, args: ImportArgs) -> anyhow::Result<u8> {
-    let mut config = Config::default();
-    for instruction in &args.change {
-        change(&mut config, instruction)?;
-    }
+    let mut config = change::Config::new();
+    change::all(&mut config, &args.change)?;
     let recipe = Recipe { config, message: args.message, ..Recipe::default() };
     let path = Path::new(&args.source);
     let imported = if args.source == "-" {
@@ -175,46 +172,6 @@ fn say_what_is_missing(imported: &Imported) {
     }
     if summary.attributes_skipped > 0 {
         eprintln!("dockster: {} extended attributes were refused", summary.attributes_skipped);
-    }
-}
-
-/// The instructions of a Dockerfile that make sense without a build.
-fn change(config: &mut Config, instruction: &str) -> anyhow::Result<()> {
-    let (word, rest) =
-        instruction.trim().split_once(char::is_whitespace).unwrap_or((instruction, ""));
-    let rest = rest.trim();
-    match word.to_ascii_uppercase().as_str() {
-        "CMD" => drop(config.set_cmd(Some(words(rest)?))),
-        "ENTRYPOINT" => drop(config.set_entrypoint(Some(words(rest)?))),
-        "USER" => drop(config.set_user(Some(rest.to_owned()))),
-        "WORKDIR" => drop(config.set_working_dir(Some(rest.to_owned()))),
-        "VOLUME" => {
-            let more = match rest.starts_with('[') {
-                true => words(rest)?,
-                false => rest.split_whitespace().map(str::to_owned).collect(),
-            };
-            let volumes = config.volumes().clone().unwrap_or_default();
-            config.set_volumes(Some(volumes.into_iter().chain(more).collect()));
-        }
-        "ENV" if rest.contains('=') => {
-            let mut env = config.env().clone().unwrap_or_default();
-            env.push(rest.to_owned());
-            config.set_env(Some(env));
-        }
-        _ => bail!(
-            "{instruction:?} is not a valid change: CMD, ENTRYPOINT, ENV NAME=VALUE, USER, VOLUME or WORKDIR"
-        ),
-    }
-    Ok(())
-}
-
-/// The exec form is a JSON list; the shell form runs in `/bin/sh -c`.
-fn words(text: &str) -> anyhow::Result<Vec<String>> {
-    match text.starts_with('[') {
-        true => {
-            serde_json::from_str(text).with_context(|| format!("{text:?} is not a list of strings"))
-        }
-        false => Ok(["/bin/sh", "-c", text].map(str::to_owned).to_vec()),
     }
 }
 

@@ -179,6 +179,7 @@ fn host_config(record: &Record, spec: &Value) -> Value {
         "RestartPolicy": { "Name": plan.restart.name(), "MaximumRetryCount": retries },
         "AutoRemove": record.auto_remove,
         "Privileged": false,
+        "Init": plan.init,
         "ReadonlyRootfs": spec["root"]["readonly"],
         "Memory": number(&resources["memory"]["limit"]),
         "MemorySwap": number(&resources["memory"]["swap"]),

@@ -2,6 +2,7 @@
 
 mod attach;
 mod build;
+mod commit;
 mod containers;
 mod cp;
 mod doctor;
@@ -91,6 +92,10 @@ enum Command {
     Rm(containers::RmArgs),
     /// Copy files between a container and the host
     Cp(cp::CpArgs),
+    /// Make an image of what a container has written
+    Commit(commit::CommitArgs),
+    /// Export all files of a container as a tar archive
+    Export(save::ExportArgs),
     /// Print the processes of a container
     Top(live::TopArgs),
     /// Print what containers use
@@ -233,6 +238,8 @@ impl Command {
             Command::Rm(args) => first(&args.containers),
             Command::Pause(args) | Command::Unpause(args) => first(&args.containers),
             Command::Update(args) => first(&args.containers),
+            Command::Export(args) => Some(&args.container),
+            Command::Commit(args) => Some(&args.container),
             _ => None,
         }
     }
@@ -302,6 +309,8 @@ pub fn main() -> ExitCode {
             Command::Update(args) => containers::update(&engine, &args),
             Command::Rm(args) => containers::rm(&engine, &args),
             Command::Cp(args) => cp::cp(&engine, &args),
+            Command::Commit(args) => commit::commit(&engine, &args),
+            Command::Export(args) => save::export(&engine, &args),
             Command::Top(args) => live::top(&engine, &args),
             Command::Stats(args) => live::stats(&engine, &args),
             Command::Events(args) => live::events(&engine, &args),

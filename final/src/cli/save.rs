@@ -1,4 +1,4 @@
-//! `dockster save`, and where archives go.
+//! `dockster save` and `dockster export`, and where archives go.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -28,6 +28,23 @@ pub fn save(engine: &Engine, args: &SaveArgs) -> anyhow::Result<u8> {
     let output = Output::new(args.output.as_deref(), "save")?;
     let selection = engine.store().select(&args.images)?;
     output.write(|to| Ok(selection.write(to)?))
+}
+
+/// Export all files of a container as a tar archive
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// The archive [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Its name or id; it may run
+    pub container: String,
+}
+
+/// Exports them.
+pub fn export(engine: &Engine, args: &ExportArgs) -> anyhow::Result<u8> {
+    let output = Output::new(args.output.as_deref(), "export")?;
+    engine.sweep()?;
+    output.write(|to| Ok(engine.export(&args.container, to)?))
 }
 
 /// Where an archive goes.

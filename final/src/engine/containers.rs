@@ -376,6 +376,9 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         entrypoint: entrypoint.unwrap_or_default(),
         binds: options.binds.clone(),
         mounts: Vec::new(),
+        env: options.env.clone(),
+        user: options.user.clone(),
+        workdir: options.workdir.clone(),
     })
 }
 

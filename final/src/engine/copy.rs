@@ -12,12 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
-use ch02_chroot::{Root, Rootfs, Tree};
+use ch02_chroot::Root;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, mkdirat,
     mknodat, utimensat,
@@ -26,7 +24,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use super::Engine;
-use super::record::{Claim, Status};
+use super::record::Claim;
 
 /// One side of a copy.
 pub struct Side {
@@ -61,31 +59,12 @@ impl Engine {
         let record = self.known(&id, text)?;
         let owner = Some((Uid::from_raw(0), Gid::from_raw(0)));
         let path = Path::new("/").join(path);
-        let init = record.init.filter(|init| record.status == Status::Running && init.alive());
-        if let Some(init) = init {
-            let root = Root::open(format!("/proc/{}/root", init.pid).as_ref())?;
-            return Ok(Side { root, path, owner, _held: None });
-        }
-        let dir = self.container(&id);
-        let held = self
-            .hold(&id)?
-            .ok_or_else(|| Error::new(format!("container {text} changes just now")))?;
-        // Its files lie over each other in mounts of our own, for as long as we live.
-        unshare(CloneFlags::CLONE_NEWNS).call(|| "unshare(CLONE_NEWNS)")?;
-        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-            .call(|| "mount(MS_REC|MS_PRIVATE)")?;
-        let tree =
-            Tree::Overlay { lowers: record.plan.layers.clone(), kept: Some(dir), volatile: false };
-        let rootfs = Rootfs {
-            tree,
-            mounts: Vec::new(),
-            masked: Vec::new(),
-            read_only_paths: Vec::new(),
-            read_only: false,
-            more: Default::default(),
+        let (root, held) = match self.runs(&record) {
+            // With what is mounted in it, as whoever is inside sees it.
+            Some(pid) => (Root::open(format!("/proc/{pid}/root").as_ref())?, None),
+            None => self.files_at_rest(&record).map(|(root, held)| (root, Some(held)))?,
         };
-        Ok(Side { root: rootfs.build()?, path, owner, _held: Some(held) })
+        Ok(Side { root, path, owner, _held: held })
     }
 
     /// Copies as `cp -a` does, with docker's rules for what lies where. With `owners` who

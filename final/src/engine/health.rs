@@ -16,15 +16,24 @@ pub struct HealthCheck {
     /// `["CMD", PROGRAM, ARG...]`, `["CMD-SHELL", SCRIPT]`, or `["NONE"]`; empty: the image's.
     pub test: Vec<String>,
     /// From the end of one check to the next.
+    #[serde(skip_serializing_if = "is_zero")]
     pub interval: u64,
     /// How long one may take.
+    #[serde(skip_serializing_if = "is_zero")]
     pub timeout: u64,
     /// So long after the start a failure does not count.
+    #[serde(skip_serializing_if = "is_zero")]
     pub start_period: u64,
     /// From one check to the next, within that time.
+    #[serde(skip_serializing_if = "is_zero")]
     pub start_interval: u64,
     /// So many failures in a row make it unhealthy.
+    #[serde(skip_serializing_if = "is_zero")]
     pub retries: u32,
+}
+
+fn is_zero(number: &(impl Default + PartialEq)) -> bool {
+    *number == Default::default()
 }
 
 /// The configuration of an image, as far as the OCI does not know it.

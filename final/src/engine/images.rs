@@ -4,9 +4,10 @@ use std::fs::{self, File};
 
 use ch01_clone::{Context, Error, Result};
 use ch06_images::{Imported, Recipe, Source, collect::Removed};
-use oci_spec::image::{Config, ConfigBuilder};
+use serde_json::json;
 
 use super::Engine;
+use super::change::Config;
 use super::record::Status;
 use super::teardown::Teardown;
 use crate::hello;
@@ -39,7 +40,7 @@ impl Engine {
         fs::create_dir(&tree).call(|| format!("mkdir({tree:?})"))?;
         let made = hello::tree(&tree).and_then(|()| {
             let message = Some("the dockster program itself".to_owned());
-            let recipe = Recipe { config: hello_config(&version)?, message, ..Recipe::default() };
+            let recipe = Recipe { config: hello_config(&version), message, ..Recipe::default() };
             self.store.import(Source::Directory(&tree), HELLO, &recipe)
         });
         let mut down = Teardown::default();
@@ -116,10 +117,9 @@ fn version() -> Result<String> {
     Ok(format!("{} {}.{}", program.size(), program.mtime(), program.mtime_nsec()))
 }
 
-fn hello_config(version: &str) -> Result<Config> {
-    ConfigBuilder::default()
-        .entrypoint(vec!["/hello".to_owned()])
-        .labels([(PORTRAIT.to_owned(), version.to_owned())])
-        .build()
-        .map_err(|error| Error::new(error.to_string()))
+fn hello_config(version: &str) -> Config {
+    let mut config = Config::new();
+    config.insert("Entrypoint".to_owned(), json!(["/hello"]));
+    config.insert("Labels".to_owned(), json!({ PORTRAIT: version }));
+    config
 }

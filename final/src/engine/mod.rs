@@ -1,12 +1,15 @@
 //! What Dockster does, one file a noun. The truth is on disk, below one root.
 
 pub mod build;
+pub mod change;
 mod clear;
 mod commands;
+pub mod commit;
 pub mod containers;
 pub mod copy;
 pub mod events;
 pub mod exec;
+mod files;
 pub mod health;
 pub mod images;
 mod life;

@@ -114,6 +114,15 @@ pub struct Plan {
     /// What is mounted in it besides its root.
     #[serde(default)]
     pub mounts: Vec<Point>,
+    /// What the user has said of its program, for an image that is made of it: variables,
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// who it runs as,
+    #[serde(default)]
+    pub user: Option<String>,
+    /// and where.
+    #[serde(default)]
+    pub workdir: Option<PathBuf>,
 }
 
 /// What is mounted in a container, and where.

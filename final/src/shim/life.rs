@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use ch01_clone::wait::ended;
 use ch01_clone::{Child, Context, ExitStatus, Result};
 use ch05_lifecycle::launch::{Started, Streams};
 use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 /// The first process of a container, whose parent we are: nobody else gets its pid
@@ -36,16 +36,7 @@ impl Init {
     }
 
     pub(super) fn reap(&self) -> Result<ExitStatus> {
-        loop {
-            match waitid(Id::PIDFd(self.pidfd.as_fd()), WaitPidFlag::WEXITED) {
-                Ok(WaitStatus::Exited(_, code)) => return Ok(ExitStatus::Exited(code)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => {
-                    return Ok(ExitStatus::Signaled(signal as i32));
-                }
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).call(|| "waitid(P_PIDFD)"),
-            }
-        }
+        ended(self.pidfd.as_fd()).call(|| "waitid(P_PIDFD)")
     }
 }
 

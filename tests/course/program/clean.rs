@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use dockster_tests::{Failed, Need, Run, TempDir, Trial, trial};
-use nix::sys::signal::Signal;
+use dockster_tests::{Failed, Need, Run, TempDir, Trial, trial, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::lab::{end, start, wait_for_line};
 use super::{namespaces, x};
@@ -15,6 +17,8 @@ pub fn trials() -> Vec<Trial> {
         trial("clean_spares_what_lives", namespaces(), spares_what_lives),
         trial("clean_spares_what_is_not_ours", &[], spares_others),
         trial("clean_takes_a_killed_programs_cgroup", &[Need::Limits], takes_a_cgroup),
+        trial("clean_takes_containers_that_have_ended", &[Need::User], takes_containers),
+        trial("clean_takes_containers_of_root", &[Need::Root], takes_containers_of_root),
     ]
 }
 
@@ -88,6 +92,69 @@ fn takes_a_cgroup() -> Result<(), Failed> {
     clean(&temp).success()?.says(&format!("removed: cgroup {name}"))?;
     assert_eq!(cgroups(&name)?, "");
     Ok(())
+}
+
+/// With a directory for run-time files of its own.
+fn takes_containers() -> Result<(), Failed> {
+    let temp = TempDir::new();
+    containers(&temp, |run| run.env("XDG_RUNTIME_DIR", temp.path()), &temp.join("05-lifecycle"))
+}
+
+/// With a /run of its own: nobody else's containers are in it.
+fn takes_containers_of_root() -> Result<(), Failed> {
+    let temp = TempDir::new();
+    fs::create_dir(temp.join("run"))?;
+    let script = format!("mount --bind {} /run && exec \"$@\"", temp.join("run").display());
+    let own = |run: Run| {
+        let inner = run.into_command();
+        let run = Run::new("unshare").args(["--mount", "--propagation", "private", "sh", "-c"]);
+        let mut run = run.arg(&script).arg("sh").arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            run = run.env(name.to_str().unwrap_or_default(), value.unwrap_or_default());
+        }
+        run.dir(inner.get_current_dir().unwrap_or(Path::new("/")))
+    };
+    containers(&temp, own, &temp.join("run/05-lifecycle"))
+}
+
+/// One runs, one was killed with whoever waited for it, and one was never finished.
+fn containers(temp: &TempDir, own: impl Fn(Run) -> Run, place: &Path) -> Result<(), Failed> {
+    x(&["rootfs", "r"]).dir(temp.path()).success()?;
+    let run = |name: &str| {
+        let words = ["run", "05", "--", "run", "--name", name, "r", "--", "sh", "-c"];
+        start(own(x(&words).arg("echo ready; exec sleep 1000").dir(temp.path())))
+    };
+    let (mut lives, mut ended) = (run("lives")?, run("ended")?);
+    wait_for_line(&mut lives, "ready\n")?;
+    wait_for_line(&mut ended, "ready\n")?;
+    fs::create_dir(place.join("unfinished"))?;
+    let inside = pid_of(&place.join("ended"))?;
+    end(ended, Signal::SIGKILL)?;
+    kill(inside, Signal::SIGKILL)?;
+    let clean = || own(clean(temp)).success();
+    let mut said = String::new();
+    wait_until("what has ended is taken away", Duration::from_secs(20), || {
+        said += &clean().map(|done| done.stdout).unwrap_or_default();
+        !place.join("ended").exists()
+    })?;
+    for name in ["ended", "unfinished"] {
+        assert!(said.contains(&format!("removed: container {name}\n")), "{said}");
+    }
+    assert!(!said.contains("lives") && !place.join("unfinished").exists(), "{said}");
+    assert!(place.join("lives/state.json").exists());
+    assert!(!clean()?.stdout.contains("container"));
+    kill(pid_of(&place.join("lives"))?, Signal::SIGKILL)?;
+    assert_eq!(lives.wait()?.code(), Some(137));
+    clean()?;
+    assert!(!place.exists(), "an empty directory is left");
+    Ok(())
+}
+
+/// The first process of a container, by what is written down.
+fn pid_of(container: &Path) -> Result<Pid, Failed> {
+    let note = fs::read_to_string(container.join("state.json"))?;
+    let pid = note.split("\"pid\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+    Ok(Pid::from_raw(pid.ok_or(note.clone())?.trim().parse()?))
 }
 
 fn cgroups(name: &str) -> Result<String, Failed> {

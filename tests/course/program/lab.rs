@@ -32,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         trial("lab_is_deleted_whatever_is_in_it", &[Need::UserNamespaces], is_deleted),
         trial("lab_has_room_for_cgroups", nested, has_room_for_cgroups),
         trial("lab_leaves_no_cgroup", namespaces(), leaves_no_cgroup),
+        trial("lab_has_containers_of_its_own", &[Need::UserNamespaces], own_containers),
     ]
 }
 
@@ -46,6 +47,7 @@ fn gives_the_status() -> Result<(), Failed> {
     let done = raw(&dir, "exit 7").code(7)?;
     assert_eq!(done.stdout + &done.stderr, "");
     raw(&dir, "kill -9 $$").code(137)?;
+    raw(&dir, "kill -40 $$").code(168)?;
     x(&["lab", "01", "--raw", "--", "/nonexistent"]).code(127)?;
     x(&["lab", "01", "--raw", "--", "/etc/passwd"]).code(126)?;
     Ok(())
@@ -225,6 +227,25 @@ fn leaves_no_cgroup() -> Result<(), Failed> {
     end(x, Signal::SIGTERM)?;
     let found = Run::new("find").args(["/sys/fs/cgroup", "-path", &format!("*/{name}*")]).done()?;
     assert_eq!(found.stdout, "");
+    Ok(())
+}
+
+/// A lab for chapter 5: what runs in there is noted in there.
+fn own_containers() -> Result<(), Failed> {
+    let temp = TempDir::new();
+    let name = temp.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let script = format!(
+        "05-lifecycle run --name {name} rootfs -- hostname && \
+         (05-lifecycle run --name {name} rootfs -- sh -c 'sleep 1000' &) && \
+         until 05-lifecycle list | grep -q ' running '; do sleep 0.1; done; \
+         ls /run /run/05-lifecycle"
+    );
+    let done = x(&["lab", "05", "--", "sh", "-c", &script]).env("TMPDIR", temp.path()).success()?;
+    let listed = format!("05-lifecycle\n/run:\n05-lifecycle\n\n/run/05-lifecycle:\n{name}\n");
+    assert_eq!(done.stdout, listed, "{}", done.stderr);
+    assert!(!Path::new("/run/05-lifecycle").join(&name).exists());
+    let found = Run::new("find").args(["/sys/fs/cgroup", "-name", &format!("*{name}*")]).done()?;
+    assert_eq!(found.stdout, "", "a cgroup is left");
     Ok(())
 }
 

@@ -63,7 +63,7 @@ fn raw(args: LabArgs) -> Result<u8> {
 fn shell(args: LabArgs) -> Result<u8> {
     let chapter = programs::number(&args.chapter)?;
     run::refuse_to_build_as_root(&tree(), &format!("cargo x lab {chapter}"))?;
-    let built = std::path::absolute(programs::build_all()?)?;
+    let built = std::path::absolute(programs::build_up_to(&chapter)?)?;
     let ceiling = Ceiling::find()?;
     let scratch = Scratch::new()?;
     rootfs::make(&scratch.path().join("rootfs"))?;

@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{WaitOptions, wait};
 
 use super::terminal;
 
@@ -84,21 +84,23 @@ fn become_program(
 fn reap(child: Pid) -> anyhow::Result<Option<u8>> {
     let mut ended = None;
     loop {
-        let which = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-        let (pid, status) = match waitpid(None, Some(which)) {
-            Ok(WaitStatus::Exited(pid, status)) => (pid, status as u8),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as u8),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(ended),
-            // Ctrl-Z: who waits outside would never hear of it, so the program goes on.
-            Ok(WaitStatus::Stopped(pid, Signal::SIGTSTP)) if pid == child => {
-                let _ = killpg(pid, Signal::SIGCONT);
-                continue;
-            }
-            Ok(_) | Err(Errno::EINTR) => continue,
+        let (pid, how) = match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(Some((pid, how))) => (pid.as_raw_nonzero().get(), how),
+            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(ended),
+            Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno).context("waitpid(-1)"),
         };
-        if pid == child {
-            ended = Some(status);
+        if pid != child.as_raw() {
+            continue;
+        }
+        match (how.exit_status(), how.terminating_signal()) {
+            (Some(status), _) => ended = Some(status as u8),
+            (_, Some(signal)) => ended = Some(128 + signal as u8),
+            // Ctrl-Z: who waits outside would never hear of it, so the program goes on.
+            _ if how.stopping_signal() == Some(libc::SIGTSTP) => {
+                let _ = killpg(child, Signal::SIGCONT);
+            }
+            _ => {}
         }
     }
 }

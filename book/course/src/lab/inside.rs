@@ -36,6 +36,7 @@ pub(super) fn become_init(
         ("more than one user for containers in here", ids::grant(plan)),
         ("a /proc of its own", own_proc()),
         ("a /sys of its own", sysfs::own_sys()),
+        ("a /run of its own", own_run(&lab.directory)),
         ("cgroups, to make some of your own", cgroups::enter(ceiling)),
     ] {
         if let (Err(error), false) = (done, lab.quiet) {
@@ -52,6 +53,14 @@ pub(super) fn become_init(
 fn own_proc() -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).call(|| "mount(proc, /proc)")
+}
+
+/// What runs is noted in /run: in here, and gone with the lab.
+fn own_run(directory: &Path) -> Result<()> {
+    match directory.starts_with("/run") {
+        true => Err(Error::new(format!("{directory:?} is in it"))),
+        false => mount_over("tmpfs", Path::new("/run"), "mode=755"),
+    }
 }
 
 /// Becomes PID 1 by executing this very program.

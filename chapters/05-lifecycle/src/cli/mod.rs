@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use ch01_clone::{Context, Error, Result, steps};
 use lexopt::Parser;
 
-use crate::credentials::Credentials;
+use crate::credentials::{self, Credentials};
 use crate::runtime::Runtime;
 use args::{Args, Name};
 use log::Log;
@@ -194,6 +194,12 @@ impl Cli<'_> {
     fn version(&self) -> Result<u8> {
         let (name, version) = (self.name, env!("CARGO_PKG_VERSION"));
         print(&format!("{name} version {version}\ncommit: unknown\nspec: {SPECIFICATION}\n"))
+    }
+
+    /// Whether this program confines: chapter 5's own sets ids and groups, and no more.
+    fn confines(&self) -> bool {
+        let ours: Credentials = credentials::prepare;
+        !std::ptr::fn_addr_eq(self.credentials, ours)
     }
 
     /// The containers under `--root`.

@@ -22,6 +22,9 @@ pub(super) fn spec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     if v2 {
         text = text.replace(&namespace("uts"), &(namespace("uts") + &namespace("cgroup")));
     }
+    if !cli.confines() {
+        text = unconfined(&text);
+    }
     if args.has("rootless") {
         text = rootless(&text);
     }
@@ -34,6 +37,13 @@ pub(super) fn spec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
         }
         done => done.call(|| format!("open {file:?}")).map(|()| 0),
     }
+}
+
+/// For a program that would refuse what it cannot do.
+fn unconfined(text: &str) -> String {
+    let (before, capabilities) = text.split_once("\t\t\"capabilities\": {\n").unwrap_or((text, ""));
+    let (_, after) = capabilities.split_once("\n\t\t},\n").unwrap_or_default();
+    format!("{before}{after}").replace(",\n\t\t\"noNewPrivileges\": true", "")
 }
 
 fn namespace(kind: &str) -> String {

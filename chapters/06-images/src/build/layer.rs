@@ -2,12 +2,15 @@
 //!
 //! From what was changed to a layer: archived, packed, and known by its two digests.
 
-use std::io::Write;
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use ch01_clone::Result;
+use ch01_clone::{Context, Error, Result};
 use flate2::{Compression, write::GzEncoder};
-use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
+use oci_spec::image::{Descriptor, Digest, MediaType};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::digest::Hashed;
 use crate::import::{New, descriptor, json_blob, manifest};
@@ -49,7 +52,8 @@ impl Packed {
 impl Store {
     /// Makes an image of `base` and one more layer: what lies in `upper`, where an overlay
     /// over the layers of `base` has kept its changes. `config` is all else that there is to
-    /// say of it, with its history; the layers it lists are set here. Named as
+    /// say of it, with its history; the layers it lists are set here. Where nothing was
+    /// changed there is no layer, and the last line of the history says so. Named as
     /// [`import`](Store::import) does.
     ///
     /// # Errors
@@ -58,22 +62,39 @@ impl Store {
         &self,
         base: &Image,
         upper: &Path,
-        mut config: ImageConfiguration,
+        config: &impl Serialize,
         name: Option<&str>,
     ) -> Result<Image> {
         let name = name.map(name::for_tagging).transpose()?;
         self.sweep()?;
         let ingest = Ingest::begin(self)?;
-        let layer = Packed::new(&ingest, "layer", |to| archive::write_layer(upper, None, to))?;
-        let mut rootfs = base.config.rootfs().clone();
-        let mut diff_ids = rootfs.diff_ids().clone();
-        diff_ids.push(layer.diff_id.to_string());
-        rootfs.set_diff_ids(diff_ids);
-        config.set_rootfs(rootfs);
+        let mut config = serde_json::to_value(config).map_err(|e| Error::new(e.to_string()))?;
+        let mut layers = base.manifest.layers().clone();
+        let mut diff_ids = base.config.rootfs().diff_ids().clone();
+        let mut blobs = Vec::new();
+        if is_empty(upper)? {
+            if let Some(last) = config["history"].as_array_mut().and_then(|all| all.last_mut()) {
+                last["empty_layer"] = true.into();
+            }
+        } else {
+            let layer = Packed::new(&ingest, "layer", |to| archive::write_layer(upper, None, to))?;
+            diff_ids.push(layer.diff_id.to_string());
+            layers.push(layer.descriptor());
+            blobs.push(layer.blob);
+        }
+        config["rootfs"] = json!({ "type": "layers", "diff_ids": diff_ids });
         let config_blob = json_blob(&ingest, "config", &config)?;
-        let layers = base.manifest.layers().iter().cloned().chain([layer.descriptor()]).collect();
-        let (entry, manifest) = manifest(&ingest, "manifest", &config, &config_blob, layers)?;
+        let (entry, manifest) = manifest(&ingest, "manifest", &base.config, &config_blob, layers)?;
         let new = New { entry, layers: Vec::new(), name };
-        Ok(self.keep(ingest, &[layer.blob, config_blob, manifest], &[new])?.remove(0))
+        blobs.extend([config_blob, manifest]);
+        Ok(self.keep(ingest, &blobs, &[new])?.remove(0))
+    }
+}
+
+/// A container that was never started has no such directory yet.
+fn is_empty(upper: &Path) -> Result<bool> {
+    match fs::read_dir(upper) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        names => names.call(|| format!("opendir({upper:?})")).map(|mut all| all.next().is_none()),
     }
 }

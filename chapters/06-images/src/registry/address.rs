@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Addresses: what they are relative to, and which of them are of one origin.
 
 use ureq::http::Uri;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! All of an image is here: it comes into its place, and its name last, in one hold of
 //! the lock.
 
@@ -14,6 +16,7 @@ use crate::ingest::{self, Ingest};
 use crate::moving;
 use crate::name::Reference;
 use crate::store::{SOURCE, Store, renamed};
+use crate::unpack::Unpacking;
 
 impl Store {
     /// Puts all of it in its place, and the name last.
@@ -22,50 +25,31 @@ impl Store {
         downloads: &Downloads<'_>,
         wanted: &Wanted,
         blobs: &[Descriptor],
+        unpacking: &Unpacking<'_>,
         reference: &Reference,
     ) -> Result<()> {
-        loop {
-            let ingest = Ingest::begin(self)?;
-            let bytes = &wanted.document.bytes;
-            let write = |to: &mut dyn std::io::Write| {
-                to.write_all(bytes).map_err(|error| moving("writing a manifest", error))
-            };
-            let manifest = ingest.blob("manifest", write)?;
-            let lock = self.lock()?;
-            let missing = self.link(downloads, blobs)?;
-            if missing.is_empty() {
-                ingest::place(&manifest.path, &self.blob(&manifest.digest)?)?;
-                self.enter(&ingest, wanted, reference)?;
-                // In their place they have another name now.
-                for blob in blobs {
-                    remove(&downloads.whole(blob))?;
-                }
-                drop(lock);
-                return ingest.finish();
-            }
-            drop(lock);
-            // It was here, and went with another image meanwhile.
-            self.fetch_missing(downloads, &missing)?;
-        }
-    }
-
-    /// Gives blobs their place. It is a second name: killed before the image has its own,
-    /// the first is still there. What is missing is returned. The caller holds the lock.
-    fn link(&self, downloads: &Downloads<'_>, blobs: &[Descriptor]) -> Result<Vec<Descriptor>> {
-        let mut missing = Vec::new();
+        let ingest = downloads.ingest;
+        let bytes = &wanted.document.bytes;
+        let write = |to: &mut dyn std::io::Write| {
+            to.write_all(bytes).map_err(|error| moving("writing a manifest", error))
+        };
+        let manifest = ingest.blob("manifest", write)?;
+        ingest.sync()?;
+        let lock = self.lock()?;
         for blob in blobs {
-            let (from, to) = (downloads.whole(blob), self.blob(blob.digest())?);
-            match fs::hard_link(&from, &to) {
-                Ok(()) => {}
-                Err(_) if to.exists() => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    missing.push(blob.clone());
-                }
-                Err(error) => return Err(error).call(|| format!("link({from:?}, {to:?})")),
-            }
+            let (from, to) = (downloads.kept(blob), self.blob(blob.digest())?);
+            fs::rename(&from, &to).call(|| format!("rename({from:?}, {to:?})"))?;
         }
-        crate::layout::sync_dir(&self.blobs())?;
-        Ok(missing)
+        unpacking.place()?;
+        // This one's directory is synced, and with it all blobs are.
+        ingest::place(&manifest.path, &self.blob(&manifest.digest)?)?;
+        self.enter(ingest, wanted, reference)?;
+        // Killed before this, the next pull finds them here.
+        for blob in blobs {
+            remove(&downloads.whole(blob))?;
+        }
+        drop(lock);
+        Ok(())
     }
 
     /// Writes the image into the index. The caller holds the lock.

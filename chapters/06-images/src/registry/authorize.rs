@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Getting what opens a registry's door: a password shown to it, or a token for one
 //! repository from where it says.
 
@@ -53,6 +55,14 @@ impl Client {
         }
     }
 
+    /// What to try when the door stays shut.
+    pub(super) fn log_in_after(&self, refusal: Fault) -> Fault {
+        match refusal {
+            Fault::Final(error) => Fault::Final(self.log_in(error)),
+            passing => passing,
+        }
+    }
+
     fn log_in(&self, error: Error) -> Error {
         let host = self.base.split_once("://").map_or("", |(_, host)| host);
         error.hint(format!("log in first: dockster login {host}"))
@@ -90,10 +100,7 @@ impl Client {
         };
         let mut answer = answer.map_err(|error| failed(&Method::GET, realm, error))?;
         if !answer.status().is_success() {
-            return Err(match refused(&Method::GET, realm, answer) {
-                Fault::Final(error) => Fault::Final(self.log_in(error)),
-                passing => passing,
-            });
+            return Err(self.log_in_after(refused(&Method::GET, realm, answer)));
         }
         let text = answer.body_mut().with_config().limit(1 << 20).read_to_vec();
         let text = text.map_err(|error| failed(&Method::GET, realm, error))?;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What a registry asks for before it answers: `WWW-Authenticate` (RFC 9110, 11.6.1).
 //!
 //! ```text

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Asking a registry: in our name, wherever it sends us, as often as it makes sense.
 
 use std::io::Read;
@@ -126,6 +128,10 @@ impl Client {
         }
         match answer.status() {
             status if status.is_success() || expected.contains(&status) => Ok(answer),
+            // With a new key, too.
+            StatusCode::UNAUTHORIZED => {
+                Err(self.log_in_after(refused(&request.method, &request.url, answer)))
+            }
             _ => Err(refused(&request.method, &request.url, answer)),
         }
     }

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Where a registry is, and whether it may be reached without proof: the part of
 //! docker's `daemon.json` that is about registries.
 //!

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Who we are at which registry: docker's `config.json`, and the helpers it names.
 //!
 //! ```json

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! One blob, from the registry to the disk: measured while it comes, and taken up again
 //! where it broke off, in this pull or in a later one.
 //!
@@ -22,8 +24,9 @@ use super::client::{Client, Request};
 use super::patience::{Fault, Patience};
 use super::refusal::failed;
 use super::{Progress, State};
+use crate::digest;
+use crate::ingest::{self, Ingest};
 use crate::space::{Limits, Space};
-use crate::{digest, ingest};
 
 /// What is read at once; this much memory a layer takes on its way.
 const BUFFER: usize = 256 << 10;
@@ -33,8 +36,10 @@ pub(crate) struct Downloads<'a> {
     pub(crate) client: &'a Client,
     pub(crate) repository: &'a str,
     pub(crate) dir: PathBuf,
+    /// Where this pull has names of its own for what is here: nobody else removes them.
+    pub(crate) ingest: &'a Ingest,
     pub(crate) progress: Progress<'a>,
-    /// Another of them has failed: nobody needs the rest.
+    /// Another of them, or the unpacking, has failed: nobody needs the rest.
     pub(crate) stop: AtomicBool,
 }
 
@@ -50,6 +55,26 @@ impl Downloads<'_> {
     /// Where a blob lies when all of it is here.
     pub(crate) fn whole(&self, blob: &Descriptor) -> PathBuf {
         self.dir.join(ingest::hex(blob.digest()))
+    }
+
+    /// This pull's own name for a blob.
+    pub(crate) fn kept(&self, blob: &Descriptor) -> PathBuf {
+        self.ingest.path().join(ingest::hex(blob.digest()))
+    }
+
+    /// Gives a blob that name. False: it is neither here nor in its place in the store; it
+    /// may have been, and gone with another image.
+    pub(crate) fn keep(&self, blob: &Descriptor, stored: &Path) -> Result<bool> {
+        let to = self.kept(blob);
+        // Another pull moves it from the one to the other.
+        for from in [&self.whole(blob), stored] {
+            match fs::hard_link(from, &to) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(true),
+                linked => return linked.call(|| format!("link({from:?}, {to:?})")).map(|()| true),
+            }
+        }
+        Ok(false)
     }
 
     /// Fetches a blob, or what is missing of it.
@@ -101,9 +126,11 @@ impl Downloads<'_> {
             self.repository,
             blob.digest()
         )));
+        // ANCHOR: range
         if part.have > 0 {
             request.headers.push((header::RANGE, format!("bytes={}-", part.have)));
         }
+        // ANCHOR_END: range
         let answer = self.client.once(&request, &[StatusCode::RANGE_NOT_SATISFIABLE])?;
         if answer.status() != StatusCode::PARTIAL_CONTENT || start_of(&answer) != Some(part.have) {
             // It does not know ranges, or has sent another one.

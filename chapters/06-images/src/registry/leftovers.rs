@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! `downloads/`: what pulls have so far, and what those have left that did not come to
 //! their end.
 

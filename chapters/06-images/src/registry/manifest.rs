@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What belongs to an image: an index of manifests, or one manifest (image-spec).
 
 use ch01_clone::{Error, Result};

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! From a registry to the store, and back (OCI distribution-spec).
 //!
 //! ```text

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! How often something is tried, and how long one waits in between.
 
 use std::time::Duration;

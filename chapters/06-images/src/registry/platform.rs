@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! For which machine an image is, and which of several fits.
 
 use std::fmt;

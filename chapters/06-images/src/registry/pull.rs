@@ -1,12 +1,15 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! An image from a registry, into the store.
 //!
-//! What takes long lies under `downloads/` until all of it is there; then it comes into
-//! its place with the name, in one hold of the lock. A pull that is killed leaves what it
-//! has for the next one.
+//! What is fetched lies under `downloads/` until all of it is there, and is unpacked under
+//! `ingest/` meanwhile; then all comes into its place with the name, in one hold of the
+//! lock. A pull that is killed leaves what it has fetched for the next one.
 
 use std::sync::atomic::AtomicBool;
 
 use ch01_clone::{Error, Result, step};
+use nix::errno::Errno;
 use oci_spec::image::{Digest, ImageManifest};
 
 use super::Progress;
@@ -17,6 +20,7 @@ use super::download::Downloads;
 use super::manifest::{self, Content, Document};
 use super::platform::Platform;
 use crate::digest;
+use crate::ingest::Ingest;
 use crate::name::Reference;
 use crate::store::{Image, Store, name_of, source_of};
 
@@ -93,33 +97,48 @@ impl Store {
             "GET /v2/{path}/manifests/...",
             wanted(&client, reference, pull),
         )?;
+        let ingest = Ingest::begin(self)?;
         let downloads = Downloads {
             client: &client,
             repository: &reference.path,
             dir: self.downloads()?,
+            ingest: &ingest,
             progress: pull.progress,
             stop: AtomicBool::new(false),
         };
         // Held as long as what lies there is wanted.
-        let _kept = self.keep_downloads()?;
-        let fetched = step!(
+        let kept = self.keep_downloads()?;
+        match self.bring(&downloads, &wanted, reference, pull) {
+            Err(error) if error.errno == Some(Errno::ENOSPC) => {
+                // What there is of it takes the room that others need.
+                drop(kept);
+                ingest.finish()?;
+                self.forget_downloads()?;
+                return Err(error);
+            }
+            brought => brought.and_then(|()| ingest.finish())?,
+        }
+        Ok(Pulled { digest: wanted.digest, up_to_date: false })
+    }
+
+    fn bring(
+        &self,
+        downloads: &Downloads<'_>,
+        wanted: &Wanted,
+        reference: &Reference,
+        pull: &Pull<'_>,
+    ) -> Result<()> {
+        let path = downloads.repository;
+        let (blobs, unpacking) = step!(
             "download",
             "Layers come several at a time, and the digest of each is computed while it is \
-             written. What breaks off is taken up where it ended, by a Range.",
-            "ls -l downloads images/blobs/sha256",
+             written. What breaks off is taken up where it ended, by a Range. The lowest is \
+             unpacked as soon as it is here.",
+            "ls -l downloads ingest/*",
             "GET /v2/{path}/blobs/...",
-            self.fetch_all(&downloads, &wanted, pull),
-        );
-        let placed = fetched.and_then(|blobs| self.place(&downloads, &wanted, &blobs, reference));
-        if let Err(error) = &placed
-            && error.errno == Some(nix::errno::Errno::ENOSPC)
-        {
-            // What there is of it takes the room that others need.
-            drop(_kept);
-            self.forget_downloads()?;
-        }
-        placed?;
-        Ok(Pulled { digest: wanted.digest, up_to_date: false })
+            self.fetch_all(downloads, wanted, pull),
+        )?;
+        self.place(downloads, wanted, &blobs, &unpacking, reference)
     }
 
     /// Whether what is here is what the registry has.

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! An image from the store, to a registry: what it lacks, and the manifest last.
 
 use std::fs::File;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What it means when a registry says no, or nothing: an error for a person, and whether
 //! it makes sense to ask again.
 

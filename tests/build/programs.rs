@@ -1,0 +1,100 @@
+//! `RUN`: what a program finds, what stays of it, and how it ends.
+
+use dockster_tests::{Failed, Trial};
+use nix::sys::signal::Signal;
+
+use crate::tools::{Background, beside, wait_for_process};
+use crate::workshop::Workshop;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        beside("programs_find_what_was_said_before_them", &[], found),
+        beside("changes_and_removals_are_in_the_layer", &[], changes),
+        beside("here_documents_are_run", &[], documents),
+        beside("a_program_that_fails_ends_the_build", &[], failing),
+        beside("a_quiet_build_says_only_the_id", &[], quiet),
+        beside("a_build_that_is_interrupted_leaves_nothing", &[], interrupted),
+    ]
+}
+
+fn found() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    shop.image(
+        "FROM busybox\nENV A=\"a b\"\nWORKDIR /w\nUSER user\nRUN id -u >/tmp/said; pwd >>/tmp/said
+RUN [\"sh\", \"-c\", \"echo $A, $0 >>/tmp/said\", \"zero\"]\nUSER root\nSHELL [\"/bin/sh\", \"-euc\"]
+RUN echo $- >>/tmp/said; hostname >>/tmp/said\nRUN echo one \\\n  # between\n  two >>/tmp/said\n",
+    )?;
+    let said = shop.says("cat /tmp/said")?;
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines[..3], ["1000", "/w", "a b, zero"]);
+    assert!(lines[3].contains('e') && lines[3].contains('u'), "{said}");
+    assert_eq!(lines[4..], ["dockster-build", "one two"]);
+    shop.house.nothing_left()
+}
+
+fn changes() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    shop.image(
+        "FROM busybox\nRUN mkdir -p /d/e; echo 1 >/d/one; echo 2 >/d/e/two
+RUN rm -r /d/e /etc/group; mkdir /d/e; echo 3 >/d/e/three; ln /d/one /d/same; chown 5:6 /d/same; chmod 4755 /d/one
+VOLUME /v\nRUN mkdir -p /v; echo kept >/v/file\n",
+    )?;
+    let said = shop
+        .says("ls /d/e; test -e /etc/group || echo gone; stat -c '%a %u:%g %h' /d/one /d/same")?;
+    assert_eq!(said, "three\ngone\n4755 5:6 2\n4755 5:6 2\n");
+    let words = ["run", "--rm", "--entrypoint", "cat", "it", "/v/file"];
+    assert_eq!(shop.house.dockster(words).success()?.stdout, "kept\n");
+    // What the image was made of is as it was.
+    shop.house.sh([], "test -e /etc/group && test ! -e /d").success()?;
+    Ok(())
+}
+
+fn documents() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    shop.image(
+        "FROM busybox\nENV A=1\nRUN <<EOF\necho first $A >/said\nB=2\necho $B >>/said\nEOF
+RUN cat <<ONE >>/said && cat <<'TWO' >>/said\n$A\nONE\n$A\nTWO\n",
+    )?;
+    assert_eq!(shop.says("cat /said")?, "first 1\n2\n1\n$A\n");
+    let done = shop.fails("FROM busybox\nRUN <<EOF\n#!/bin/sh\nEOF\n")?;
+    done.complains("Dockerfile:2: a here-document with an interpreter")?;
+    Ok(())
+}
+
+fn failing() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    shop.write("Dockerfile", "FROM busybox\nRUN echo before\nRUN echo why >&2; exit 42\n")?;
+    let done = shop.build(["-t", "it"]).code(42)?;
+    let text =
+        "Dockerfile:3: The command '/bin/sh -c echo why >&2; exit 42' returned a non-zero code: 42";
+    done.complains(text)?.complains("before\n")?.complains("why\n")?;
+    shop.write("Dockerfile", "FROM busybox\nRUN [\"/no/program\"]\n")?;
+    shop.build(["-t", "it"]).code(127)?.complains("Dockerfile:2: execve: ")?;
+    // In quiet, too, it is heard why.
+    shop.write("Dockerfile", "FROM busybox\nRUN echo why >&2; exit 42\n")?;
+    let done = shop.build(["-q"]).code(42)?;
+    done.complains("why\n")?;
+    assert_eq!(done.stdout, "");
+    shop.house.dockster(["image", "inspect", "it"]).code(1)?;
+    shop.house.nothing_left()
+}
+
+fn quiet() -> Result<(), Failed> {
+    let shop = Workshop::new(&[("Dockerfile", "FROM busybox\nRUN echo said\n")])?;
+    let done = shop.build(["-q", "-t", "it"]).success()?;
+    assert_eq!(done.stderr, "");
+    assert_eq!(done.stdout.trim_end(), shop.inspect()?["Id"]);
+    Ok(())
+}
+
+fn interrupted() -> Result<(), Failed> {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let shop = Workshop::new(&[("Dockerfile", "FROM busybox\nRUN sleep 1000\n")])?;
+        let mut build = Background::start(shop.build(["-t", "it"]))?;
+        wait_for_process(build.pid(), "sleep 1000")?;
+        build.signal(signal)?;
+        assert_eq!(build.status()?.code(), Some(128 + signal as i32));
+        shop.house.nothing_left()?;
+    }
+    Ok(())
+}

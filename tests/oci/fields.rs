@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, case, ours};
 use crate::{
-    fields_cgroups, fields_confine, fields_hooks, fields_linux, fields_mounts, fields_notify,
-    fields_process,
+    fields_cgroups, fields_confine, fields_hooks, fields_linux, fields_memory, fields_mounts,
+    fields_notify, fields_process,
 };
 
 /// A test, and the fields that it shows to be honoured.
@@ -34,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         fields_linux::shown(),
         fields_cgroups::shown(),
         fields_confine::shown(),
+        fields_memory::shown(),
         fields_notify::shown(),
     ];
     let mut trials = Vec::new();
@@ -96,9 +97,7 @@ fn leaf(name: &str) -> Value {
         "*" => json!({"name": "eth1"}),
         "enableCMT" | "enableMBM" | "enableMonitoring" => json!(true),
         "schemata" => json!(["MB:0=10"]),
-        "mode" => json!("MPOL_LOCAL"),
-        "flags" => json!(["MPOL_F_STATIC_NODES"]),
-        "closID" | "l3CacheSchema" | "memBwSchema" | "nodes" | "name" => json!("0"),
+        "closID" | "l3CacheSchema" | "memBwSchema" | "name" => json!("0"),
         _ => json!(10),
     }
 }
@@ -120,10 +119,6 @@ fn each_is_refused(bundle: &mut Bundle) -> Result<(), Failed> {
     for field in FIELDS.iter().filter(|field| matches!(field.verdict, Verdict::Refused(_))) {
         bundle.config = plain.clone();
         merge(&mut bundle.config, asking(field.path));
-        // What else a section must have.
-        if field.path.starts_with("linux.memoryPolicy.") && !field.path.ends_with("mode") {
-            bundle.set("linux.memoryPolicy.mode", "");
-        }
         let done = bundle.run()?.done()?;
         let name = field.path.trim_end_matches(".*");
         if done.status.success() || !done.stderr.contains(name) {

@@ -13,6 +13,7 @@ mod fields_cgroups;
 mod fields_confine;
 mod fields_hooks;
 mod fields_linux;
+mod fields_memory;
 mod fields_mounts;
 mod fields_notify;
 mod fields_process;

@@ -9,6 +9,7 @@ use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Tree;
 use oci_spec::runtime::{Process, Spec};
 
+use crate::memory_policy::MemoryPolicy;
 use crate::{fields, settings};
 
 /// What a container shall be, as the OCI runtime specification writes it down.
@@ -20,6 +21,8 @@ pub struct Bundle {
     pub spec: Spec,
     /// Where the files of its root come from.
     pub tree: Tree,
+    /// Its `linux.memoryPolicy`, which [`Spec`] does not have.
+    pub memory_policy: Option<MemoryPolicy>,
 }
 
 impl Bundle {
@@ -31,12 +34,13 @@ impl Bundle {
         let invalid = |error: serde_json::Error| Error::new(format!("{path:?}: {error}"));
         let mut config = serde_json::from_slice(&text).map_err(invalid)?;
         fields::refuse(&config)?;
+        let memory_policy = MemoryPolicy::of(&config)?;
         fields::respell(&mut config);
         let spec: Spec = serde_json::from_value(config).map_err(invalid)?;
         check(&spec)?;
         let root = spec.root().as_ref().ok_or_else(|| Error::new("config.json has no root"))?;
         let tree = Tree::Directory(dir.join(root.path()));
-        Ok(Self { dir, spec, tree })
+        Ok(Self { dir, spec, tree, memory_policy })
     }
 }
 

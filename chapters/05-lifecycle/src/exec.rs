@@ -16,6 +16,7 @@ use crate::credentials::Credentials;
 use crate::incarnation::Incarnation;
 use crate::inside::{connect, enter, home, program};
 use crate::launch::{Started, Stdio, streams, with_terminal};
+use crate::memory_policy::MemoryPolicy;
 use crate::state::State;
 use crate::{settings, supervisor};
 
@@ -32,6 +33,8 @@ pub struct Exec<'a> {
     pub cgroups: BTreeMap<String, PathBuf>,
     /// How the container stands, for the supervisor of its system calls if it has one.
     pub state: Option<&'a State>,
+    /// `linux.memoryPolicy` of the container.
+    pub memory_policy: Option<MemoryPolicy>,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
 }
@@ -67,6 +70,7 @@ pub fn exec(
         let program = program(process, home(&root, process), None, preserve_fds)?.find()?;
         // ANCHOR_END: inside
         settings::apply(process, spec.linux().as_ref().and_then(|l| l.personality().as_ref()))?;
+        exec.memory_policy.as_ref().map_or(Ok(()), MemoryPolicy::apply)?;
         let cpus =
             process.exec_cpu_affinity().as_ref().and_then(|a| a.cpu_affinity_final().as_deref());
         cpus.map_or(Ok(()), settings::run_on)?;

@@ -29,6 +29,7 @@ use crate::hooks::{self, Moment};
 use crate::init::Init;
 use crate::launch::Door;
 use crate::listen::Listen;
+use crate::memory_policy::MemoryPolicy;
 use crate::state::{State, Status};
 use crate::{pty, settings, sys};
 
@@ -42,6 +43,7 @@ pub(crate) struct Inside<'a> {
     /// Whether it then makes a cgroup namespace, which its plan does not have.
     pub(crate) own_view: bool,
     pub(crate) own_network: bool,
+    pub(crate) memory_policy: Option<&'a MemoryPolicy>,
     pub(crate) options: &'a CreateOptions,
     pub(crate) stdio: Ends,
     pub(crate) state: State,
@@ -150,6 +152,7 @@ impl Inside<'_> {
         hooks::run(self.spec.hooks(), Moment::StartContainer, &state)?;
         let linux = self.spec.linux().as_ref();
         settings::apply(self.process, linux.and_then(|linux| linux.personality().as_ref()))?;
+        self.memory_policy.map_or(Ok(()), MemoryPolicy::apply)?;
         self.init.take().map_or(Ok(()), Init::split)?;
         if self.options.listen.is_some() {
             Listen::tell_pid(&mut program)?;

@@ -21,6 +21,7 @@ use crate::given::CreateOptions;
 use crate::hooks::{self, Moment};
 use crate::init::Init;
 use crate::inside::{Ends, Inside};
+use crate::memory_policy::MemoryPolicy;
 use crate::state::State;
 use crate::{mounts, namespaces, settings, supervisor};
 
@@ -38,6 +39,8 @@ pub struct Launch<'a> {
     pub state: State,
     /// Where it waits for `start`.
     pub door: Option<Door>,
+    /// `linux.memoryPolicy` of the configuration.
+    pub memory_policy: Option<&'a MemoryPolicy>,
     /// What whoever drives us wants besides.
     pub options: &'a CreateOptions,
 }
@@ -101,7 +104,7 @@ pub fn launch(
     credentials: Credentials,
     recorded: impl FnOnce(Pid) -> Result<()>,
 ) -> Result<Started> {
-    let Launch { spec, tree, cgroup, stdio, mut state, door, options } = launch;
+    let Launch { spec, tree, cgroup, stdio, mut state, door, options, .. } = launch;
     let process =
         spec.process().as_ref().ok_or_else(|| Error::new("config.json has no process"))?;
     let mut new = namespaces::of(spec)?;
@@ -122,6 +125,7 @@ pub fn launch(
         entrance,
         own_view,
         own_network: new.plan.has(Namespace::Net),
+        memory_policy: launch.memory_policy,
         options,
         stdio: ends,
         state: state.clone(),

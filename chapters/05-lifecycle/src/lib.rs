@@ -30,6 +30,7 @@ mod init;
 mod inside;
 pub mod launch;
 pub mod listen;
+pub mod memory_policy;
 mod more;
 pub mod mounts;
 mod namespaces;

@@ -18,6 +18,7 @@ use crate::container::{Container, cgroup_from};
 use crate::exec::{Exec, exec};
 use crate::given::CreateOptions;
 use crate::launch::Started;
+use crate::memory_policy::MemoryPolicy;
 use crate::resources::{cgroup_name, cgroup_of, limits_of};
 use crate::state::{Note, Place, Status};
 
@@ -25,6 +26,11 @@ impl Container<'_> {
     /// Its configuration, as it was when it was created.
     pub fn spec(&self) -> Result<Spec> {
         self.place.spec()
+    }
+
+    /// The `linux.memoryPolicy` of its configuration.
+    pub fn memory_policy(&self) -> Result<Option<MemoryPolicy>> {
+        Ok(self.note()?.memory_policy)
     }
 
     /// When it was created.

@@ -98,7 +98,9 @@ impl Runtime {
         let lock = place.lock()?;
         let container = Container { runtime: self, id: id.to_owned(), place };
         let cgroup_paths = free.map(Cgroup::paths).unwrap_or_default();
-        let mut note = Note { cgroup: cgroup_paths, ..Note::of(id, &bundle.dir, &bundle.spec) };
+        let memory_policy = bundle.memory_policy.clone();
+        let mut note =
+            Note { cgroup: cgroup_paths, memory_policy, ..Note::of(id, &bundle.dir, &bundle.spec) };
         let birth = Birth { bundle, cgroup, stdio, options, lock, waits };
         let made = birth.fill(&container, &mut note);
         match made {
@@ -155,6 +157,7 @@ impl Birth<'_> {
             stdio: self.stdio,
             state: container.describe(note, Status::Creating),
             door: self.waits.then(|| self.door(place)).transpose()?,
+            memory_policy: self.bundle.memory_policy.as_ref(),
             options: self.options,
         };
         // ANCHOR: launch

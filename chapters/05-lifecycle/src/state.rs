@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hooks::Moment;
 use crate::incarnation::Incarnation;
+use crate::memory_policy::MemoryPolicy;
 
 /// Where a container stands (runtime.md, "State").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub(crate) struct Note {
     pub(crate) init: Option<Incarnation>,
     /// Its cgroup directories, by hierarchy; empty when it has none of its own.
     pub(crate) cgroup: BTreeMap<String, PathBuf>,
+    /// Its `linux.memoryPolicy`, for whoever comes later as well.
+    #[serde(default)]
+    pub(crate) memory_policy: Option<MemoryPolicy>,
 }
 
 impl Note {
@@ -97,6 +101,7 @@ impl Note {
             created: SystemTime::now(),
             init: None,
             cgroup: BTreeMap::new(),
+            memory_policy: None,
         }
     }
 }

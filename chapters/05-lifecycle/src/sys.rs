@@ -56,6 +56,18 @@ pub(crate) fn ioprio_set(value: i32) -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
+/// set_mempolicy(2) of this process; the mask has 64 nodes a word.
+pub(crate) fn set_mempolicy(mode: i32, nodes: &[u64]) -> nix::Result<()> {
+    let (mask, bits) = match nodes.len() {
+        0 => (std::ptr::null(), 0),
+        // The kernel counts from 1.
+        words => (nodes.as_ptr(), words * 64 + 1),
+    };
+    // SAFETY: the kernel reads `bits - 1` bits of a slice that outlives the call. All our
+    // machines have 64 bits a word.
+    Errno::result(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
+}
+
 /// personality(2).
 pub(crate) fn personality(persona: i32) -> nix::Result<()> {
     // SAFETY: an integer.

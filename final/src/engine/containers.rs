@@ -267,7 +267,16 @@ impl Engine {
         };
         let cgroup = cgroup.as_ref();
         let options = CreateOptions { init: record.plan.init, ..CreateOptions::default() };
-        let what = Launch { spec, tree, cgroup, stdio, state, door: None, options: &options };
+        let what = Launch {
+            spec,
+            tree,
+            cgroup,
+            stdio,
+            state,
+            door: None,
+            memory_policy: None,
+            options: &options,
+        };
         let started = launch(what, credentials::prepare, |pid| {
             record.init = Incarnation::of(pid.as_raw());
             record.status = Status::Running;

@@ -97,6 +97,7 @@ impl Engine {
             stdio,
             cgroups: BTreeMap::new(),
             state: None,
+            memory_policy: None,
             preserve_fds: 0,
         };
         let cgroup = self.cgroup_of(&record)?;

@@ -35,7 +35,15 @@ pub(super) fn exec(cli: &Cli<'_>, args: &Args) -> Result<u8> {
     };
     let (cgroups, preserve_fds) = (cgroups(args)?, options.preserve_fds);
     let state = Some(&state);
-    let what = Exec { spec: &spec, process: &process, stdio, cgroups, state, preserve_fds };
+    let what = Exec {
+        spec: &spec,
+        process: &process,
+        stdio,
+        cgroups,
+        state,
+        memory_policy: container.memory_policy()?,
+        preserve_fds,
+    };
     if detach {
         container.exec(&what, &options)?.child.leave();
         return Ok(0);

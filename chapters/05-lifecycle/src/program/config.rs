@@ -39,7 +39,7 @@ pub(super) fn bundle(run: Run, limits: &Limits) -> Result<Bundle> {
     }
     let spec =
         serde_json::from_value(config).map_err(|error| Error::new(format!("config: {error}")))?;
-    Ok(Bundle { dir, spec, tree: rootfs.tree })
+    Ok(Bundle { dir, spec, tree: rootfs.tree, memory_policy: None })
 }
 
 fn linux(namespaces: &NamespaceArgs, rootfs: &Rootfs) -> Value {

@@ -153,11 +153,18 @@ fn pairs(config: &Config, text: &str) -> Result<Vec<(String, String)>> {
             _ => Ok(vec![(name.to_owned(), words(config, value)?.join(" "))]),
         };
     }
-    let pair = |word: String| match word.split_once('=') {
-        Some(("", _)) | None => Err(Error::new(format!("{word:?} is not NAME=VALUE"))),
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-    };
-    words(config, text)?.into_iter().map(pair).collect()
+    let mut all: Vec<(String, String)> = Vec::new();
+    for word in words(config, text)? {
+        match (word.split_once('='), all.last_mut()) {
+            (Some((name, value)), _) if !name.is_empty() => {
+                all.push((name.to_owned(), value.to_owned()));
+            }
+            // Here no other line can come after it: a value may have spaces without quotes.
+            (None, Some((_, value))) => *value += &format!(" {word}"),
+            _ => return Err(Error::new(format!("{word:?} is not NAME=VALUE"))),
+        }
+    }
+    Ok(all)
 }
 
 /// Words as a shell parts them: quotes keep spaces, a backslash keeps what follows, and

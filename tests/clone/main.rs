@@ -12,7 +12,7 @@ mod library;
 mod views;
 mod watched;
 
-use dockster_tests::{Run, run};
+use dockster_tests::{Run, of_version_2, run};
 
 fn main() {
     if let Some(part) = std::env::var_os(library::PART) {
@@ -21,9 +21,8 @@ fn main() {
     }
     let parts =
         [views::trials(), ids::trials(), joining::trials(), ends::trials(), watched::trials()];
-    let mut trials: Vec<_> = parts.into_iter().flatten().collect();
-    trials.extend(library::trials());
-    run(trials)
+    let trials = parts.into_iter().flatten().chain(library::trials());
+    run(of_version_2(trials, &["its_cgroup"]).collect())
 }
 
 /// A run of the chapter's program.

@@ -33,7 +33,7 @@ fn main() {
         statuses::trials(),
         crashes::trials(),
     ];
-    let names = &["stats_", "a_killed_", "a_kill_at_any_step"];
+    let names = &["stats_", "a_killed_shim_is_noticed"];
     let trials = dockster_tests::of_version_2(topics.into_iter().flatten(), names);
     dockster_tests::run(trials.collect())
 }

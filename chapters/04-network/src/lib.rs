@@ -1,0 +1,13 @@
+//! Chapter 4: a wire to the others, and to the world.
+//!
+//! What is on the wire follows from what is written down: [`Network`]s, and the
+//! [`Lease`]s of who is on them. Links, rules and names are made of these two, and can be
+//! made anew from them at any time.
+
+#![forbid(unsafe_code)]
+
+pub mod lease;
+pub mod network;
+
+pub use lease::{Lease, Port, Protocol};
+pub use network::{Network, Range};

@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod choice;
+pub mod files;
 pub mod lease;
 pub mod network;
+pub mod ports;
 
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};

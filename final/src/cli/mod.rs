@@ -26,6 +26,7 @@ mod save;
 mod system;
 mod unit;
 mod volumes;
+mod wire;
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;

@@ -14,6 +14,7 @@ pub mod health;
 pub mod images;
 mod life;
 mod looks;
+mod name_files;
 mod names;
 pub mod points;
 pub mod record;
@@ -22,6 +23,7 @@ pub mod signals;
 mod spec;
 mod teardown;
 pub mod volumes;
+pub mod wire;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

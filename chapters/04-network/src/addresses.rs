@@ -14,11 +14,9 @@ pub const OVERLAPS: &str = "Pool overlaps with other one on this address space";
 /// The ranges that networks get unless asked otherwise, docker's: 172.17.0.0/16 to
 /// 172.31.0.0/16, then 192.168.0.0/20 to 192.168.240.0/20 (RFC 1918).
 pub fn pools() -> impl Iterator<Item = IpNet> {
-    // ANCHOR: pools
     let large = (17..32).map(|second| (Ipv4Addr::new(172, second, 0, 0), 16));
     let small = (0..16).map(|sixteenth| (Ipv4Addr::new(192, 168, sixteenth * 16, 0), 20));
     large.chain(small).map(|(first, length)| Ipv4Net::new_assert(first, length).into())
-    // ANCHOR_END: pools
 }
 
 /// The IPv6 ranges that a network with this id (hexadecimal digits) may get: `fd`, ten digits of

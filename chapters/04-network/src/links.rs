@@ -67,14 +67,12 @@ impl Links {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
             Error::os("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)", errno)
         };
-        // ANCHOR: open
         let runtime = Builder::new_current_thread().enable_io().build().map_err(socket)?;
         let inside = runtime.enter();
         let (connection, handle, _) = rtnetlink::new_connection().map_err(socket)?;
         drop(inside);
         runtime.spawn(connection);
         Ok(Links { handle, runtime })
-        // ANCHOR_END: open
     }
 
     /// Sends a request and waits for the answer; an errno is an errno again.
@@ -107,16 +105,13 @@ impl Links {
     /// A new bridge, not yet switched on. Without an address of its own it would take the
     /// lowest of its ports', and change it as they come and go.
     pub fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> Answer<()> {
-        // ANCHOR: bridge
         let bridge = LinkBridge::new(name).down().address(mac.to_vec()).mtu(mtu);
         self.ask(self.handle.link().add(bridge.build()).execute())
-        // ANCHOR_END: bridge
     }
 
     /// Both ends of a wire at once: the peer is born in the container's namespace with its
     /// name there, so it is never seen here.
     pub fn add_veth(&self, veth: &Veth<'_>) -> Answer<()> {
-        // ANCHOR: veth
         let peer = LinkUnspec::new_with_name(veth.inside)
             .address(veth.mac.to_vec())
             .mtu(veth.mtu)
@@ -127,7 +122,6 @@ impl Links {
             .controller(veth.bridge)
             .up();
         self.ask(self.handle.link().add(here.build()).execute())
-        // ANCHOR_END: veth
     }
 
     /// Makes a link a port of the bridge.
@@ -147,7 +141,6 @@ impl Links {
     /// One of IPv6 would be tentative for a second, while the kernel asks whether somebody
     /// else has it (RFC 4862, 5.4). Nobody has: it is leased.
     pub fn add_address(&self, link: u32, address: IpNet) -> Answer<()> {
-        // ANCHOR: address
         let addresses = self.handle.address();
         let mut request = addresses.add(link, address.addr(), address.prefix_len()).replace();
         if address.addr().is_ipv6() {
@@ -155,16 +148,13 @@ impl Links {
             request.message_mut().attributes.push(nodad);
         }
         self.ask(request.execute())
-        // ANCHOR_END: address
     }
 
     /// Whatever has no other way leaves through this gateway; there may be such a route already.
     pub fn add_default_route(&self, link: u32, gateway: IpAddr) -> Answer<()> {
-        // ANCHOR: route
         let route = RouteMessageBuilder::<IpAddr>::new().output_interface(link).gateway(gateway);
         let route = route.map_err(|error| Error::new(error.to_string()))?;
         self.ask(self.handle.route().add(route.build()).replace().execute())
-        // ANCHOR_END: route
     }
 
     /// Removes a link, and with a veth its other end; `false` if there is none of this name.

@@ -67,10 +67,8 @@ impl Site {
         links::check_name(&format!("{}0", self.prefix))?;
         store::directory(&self.dir)?;
         let dir = File::open(&self.dir).call(|| format!("open({:?})", self.dir))?;
-        // ANCHOR: lock
         let lock = Flock::lock(dir, FlockArg::LockExclusive)
             .map_err(|(_, errno)| Error::os(format!("flock({:?})", self.dir), errno))?;
-        // ANCHOR_END: lock
         let mut networks =
             Networks { networks: self.read()?, site: self.clone(), _lock: lock, notes: Vec::new() };
         if networks.named(DEFAULT).is_none() {

@@ -6,8 +6,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod lease;
+pub mod links;
 pub mod network;
+pub mod networks;
+mod ranges;
+mod routes;
+mod store;
 
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
+pub use networks::{DEFAULT, Networks, New, Site};

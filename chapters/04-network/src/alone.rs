@@ -13,6 +13,7 @@ use ch04_network::Site;
 /// Runs this program again as root of a user namespace that owns a network of its own: all that
 /// this chapter does works in there, but no link leads out of it.
 pub fn again() -> Result<ExitStatus> {
+    base()?;
     eprintln!("04-network: not root, so the host's side is one of your own, with no way outside");
     let path = "/proc/self/exe";
     let own = fs::read_link(path).call(|| format!("readlink({path})"))?;
@@ -79,10 +80,11 @@ pub fn name() -> String {
     format!("{NAME}{}", std::process::id())
 }
 
-/// Whether the run that calls its container so still lives.
+/// Whether the run that calls its container so still lives, and is not only waited for.
 pub fn lives(container: &str) -> bool {
-    let pid = container.strip_prefix(NAME);
-    pid.is_some_and(|pid| Path::new("/proc").join(pid).exists())
+    let Some(pid) = container.strip_prefix(NAME) else { return false };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// Gives back what the container had. The last one takes the directory with it.

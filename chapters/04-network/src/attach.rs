@@ -24,7 +24,7 @@ use crate::links::{Link, Links, Veth};
 use crate::network::Network;
 use crate::networks::Networks;
 
-/// In every network namespace the loopback is the first link.
+/// In every network namespace the loopback is the first link, and switched off.
 const LOOPBACK: u32 = 1;
 
 /// A container's wish to be on a network.
@@ -63,13 +63,7 @@ impl Networks {
     pub fn attach(&mut self, netns: BorrowedFd<'_>, asks: &[Ask]) -> Result<Vec<Lease>> {
         let host = Links::open()?;
         let inside = within(netns, Links::open)?;
-        step!(
-            "loopback",
-            "A new network namespace has one link, lo, and even that is switched off.",
-            "nsenter -n -t PID ip addr show lo",
-            "RTM_SETLINK(lo, IFF_UP)",
-            inside.set_up(LOOPBACK),
-        )?;
+        inside.set_up(LOOPBACK).call(|| "RTM_SETLINK(lo, IFF_UP)")?;
         let ends = Ends { netns, host, inside };
         let mut made = Vec::new();
         for ask in asks {
@@ -118,7 +112,7 @@ impl Networks {
         for range in &network.ranges {
             let gateway = IpNet::new_assert(range.gateway, range.subnet.prefix_len());
             step!(
-                "gateway",
+                "bridge",
                 "The bridge has an address of its own: through it the containers leave, and                  the host finds them.",
                 "ip addr show type bridge",
                 "RTM_NEWADDR({name}, {gateway})",

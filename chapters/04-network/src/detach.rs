@@ -108,7 +108,7 @@ impl Networks {
         let link = lease.link.as_str();
         let mut errors = Vec::new();
         let unplugged = step!(
-            "unplug",
+            "detach",
             "Without its end here the wire is gone, whoever has the other.",
             "ip link show type veth",
             "RTM_DELLINK({link})",
@@ -123,7 +123,7 @@ impl Networks {
         }
         let (name, container) = (&network.name, &lease.container);
         step!(
-            "give-back",
+            "detach",
             "Nothing is left of it: now somebody else may have the address.",
             "cat leases.json",
             "rename(leases.new, {name}/leases.json): without {container}",
@@ -139,7 +139,7 @@ fn remove_bridge(links: &Links, network: &Network) -> Result<()> {
         return Ok(());
     }
     step!(
-        "bridge-removed",
+        "detach",
         "The last one on the network takes the bridge away, with its addresses and routes.",
         "ip link show type bridge",
         "RTM_DELLINK({name})",

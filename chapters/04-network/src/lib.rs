@@ -6,11 +6,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
+pub mod attach;
 pub mod choice;
+mod detach;
 pub mod files;
+pub mod inside;
 pub mod lease;
+mod leases;
+pub mod links;
 pub mod network;
+pub mod networks;
 pub mod ports;
+mod ranges;
+mod routes;
+mod store;
 
+pub use attach::Ask;
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
+pub use networks::{DEFAULT, Networks, New, Site};

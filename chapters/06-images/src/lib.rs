@@ -49,7 +49,6 @@ pub mod space;
 mod sparse;
 pub mod stack;
 pub mod store;
-pub mod stubs;
 mod tags;
 pub mod time;
 pub mod trees;

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::format::Format;
-use super::print;
+use super::{port, print};
 use crate::engine::Engine;
 use crate::engine::health::{Answer, Health};
 use crate::engine::record::{Policy, Record, Status};
@@ -118,7 +118,7 @@ fn of(engine: &Engine, id: &str, name: &str) -> anyhow::Result<Value> {
         },
         "Mounts": mounts(&record),
         "Config": config(&record, &spec),
-        "NetworkSettings": { "Ports": {}, "IPAddress": "", "Networks": {} },
+        "NetworkSettings": port::settings(&engine.places()?, &record),
     }))
 }
 
@@ -179,8 +179,12 @@ fn host_config(record: &Record, spec: &Value) -> Value {
     json!({
         "Binds": if plan.binds.is_empty() { Value::Null } else { json!(plan.binds) },
         "LogConfig": { "Type": if plan.log.kept { "json-file" } else { "none" }, "Config": options },
-        "NetworkMode": plan.wire.mode.text(),
-        "PortBindings": {},
+        "NetworkMode": plan.wire.mode_text(),
+        "PortBindings": port::bindings(record),
+        "PublishAllPorts": plan.wire.publish_all,
+        "Dns": plan.wire.dns.servers,
+        "DnsOptions": plan.wire.dns.options,
+        "DnsSearch": plan.wire.dns.search,
         "RestartPolicy": { "Name": plan.restart.name(), "MaximumRetryCount": retries },
         "AutoRemove": record.auto_remove,
         "Privileged": false,
@@ -248,6 +252,7 @@ fn config(record: &Record, spec: &Value) -> Value {
         "StdinOnce": plan.stdin_once,
         "Env": process["env"],
         "Cmd": words,
+        "ExposedPorts": port::exposed(record),
         "Image": record.image,
         "Volumes": nameless(record),
         "WorkingDir": process["cwd"],

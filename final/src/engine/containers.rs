@@ -298,7 +298,7 @@ impl Engine {
             record.error = String::new();
             record.health = record.plan.health.as_ref().map(|_| Health::default());
             record.save(claim.dir())?;
-            self.write_name_files(record, &hostname, &[], &[], &[])
+            self.attach(record, &hostname, pid.as_raw())
         })?;
         Life::of(started)
     }
@@ -322,7 +322,10 @@ impl Engine {
             }
             _ => false,
         };
-        cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
+        let mut down = Teardown::default();
+        down.also(cgroup.as_ref().map_or(Ok(()), remove_cgroup));
+        down.also(self.detach(&record));
+        down.end()?;
         let error = record.error.clone();
         if stays {
             record.status = Status::Stopped;
@@ -386,7 +389,7 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         init: options.init,
         log: options.log,
         health: None,
-        wire: options.wire.clone(),
+        wire: options.wire.with_image(image),
         labels,
         entrypoint: entrypoint.unwrap_or_default(),
         binds: options.binds.clone(),

@@ -16,6 +16,7 @@ mod life;
 mod looks;
 mod name_files;
 mod names;
+pub mod network;
 pub mod points;
 pub mod record;
 pub mod registry;

@@ -7,10 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ch01_clone::{Context, Result};
+use ch04_network::DEFAULT;
 use ch04_network::files::{self, Dns};
-use ch06_images::{Stack, stubs};
+use ch06_images::Stack;
+use ch06_images::copy_up::stubs::stubs;
 
 use super::Engine;
+use super::network::{Place, addresses};
 use super::record::{Claim, Record};
 use super::wire::{FILES, Mode};
 
@@ -31,36 +34,37 @@ impl Engine {
         }
         let names = FILES.map(|(_, path)| path.trim_start_matches("/etc/"));
         let init = dir.join(INIT);
-        if stubs::stubs(&Stack::open(&record.plan.layers)?, "etc", &names, &init)? {
+        if stubs(&Stack::open(&record.plan.layers)?, "etc", &names, &init)? {
             record.plan.layers.insert(0, init);
         }
         Ok(())
     }
 
-    /// Writes them. `own` are the container's addresses, `gateways` those of the networks
-    /// that it is on, and `servers` who is to be asked on them.
+    /// Writes them, for a container that is on these networks.
     pub(super) fn write_name_files(
         &self,
         record: &Record,
         hostname: &str,
-        own: &[IpAddr],
-        gateways: &[IpAddr],
-        servers: &[IpAddr],
+        places: &[Place],
     ) -> Result<()> {
         let (dir, wire) = (self.container(&record.id), &record.plan.wire);
         if let Mode::Container(_) = wire.mode {
             // It sees those of the other one.
             return Ok(());
         }
+        let ways: Vec<_> = places.iter().flat_map(gateways).collect();
+        // The default network has no names, as with docker.
+        let named = places.iter().filter(|place| place.network.name != DEFAULT);
+        let servers: Vec<_> = named.flat_map(gateways).collect();
         let hosts = match wire.mode == Mode::Host && wire.extras.is_empty() {
             true => fs::read_to_string("/etc/hosts").unwrap_or_default(),
-            false => files::hosts(&wire.extras, gateways, own, hostname),
+            false => files::hosts(&wire.extras, &ways, &addresses(places), hostname),
         };
         write(&dir.join("hosts"), &hosts)?;
         write(&dir.join("hostname"), &format!("{hostname}\n"))?;
         let mut usual = host_dns(wire.mode == Mode::Host);
         if !servers.is_empty() {
-            usual.servers = servers.to_vec();
+            usual.servers = servers;
         }
         let text = wire.dns.or(&usual).text();
         let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
@@ -70,6 +74,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn gateways(place: &Place) -> impl Iterator<Item = IpAddr> {
+    place.network.ranges.iter().map(|range| range.gateway)
 }
 
 /// Whom the host asks. A server that listens on the host itself is not heard elsewhere.

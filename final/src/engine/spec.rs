@@ -39,7 +39,7 @@ pub fn spec(
     }
     let env =
         environment(options, config.env().as_deref().unwrap_or_default(), &hostname, &user.home);
-    let network = options.wire.mode.is_own().then_some("network");
+    let network = options.wire.is_own().then_some("network");
     let namespaces = ["mount", "pid", "uts", "ipc", "cgroup"].into_iter().chain(network);
     let namespaces: Vec<_> = namespaces.map(|kind| json!({ "type": kind })).collect();
     let spec = json!({

@@ -1,11 +1,15 @@
 //! How a container is joined to networks: what was asked for, and what that means for its
 //! configuration.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Mount;
 use ch04_network::files::{Dns, Extra};
+use ch04_network::ports::Publish;
+use ch04_network::{DEFAULT, Protocol};
+use ch06_images::Image;
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +23,34 @@ use super::record::Record;
 pub struct Wire {
     /// Whose network it is on.
     pub mode: Mode,
+    /// The networks that it is on, the first being `eth0`.
+    pub joins: Vec<Join>,
+    /// What is published of it.
+    pub publish: Vec<Publish>,
+    /// Whether all that is exposed is published, too, at ports of the host that are free.
+    pub publish_all: bool,
+    /// What its programs listen on, as it and its image say.
+    pub exposed: Vec<(u16, Protocol)>,
     /// Who is asked for addresses, as far as that was said.
     pub dns: Dns,
     /// Lines for `/etc/hosts`.
     pub extras: Vec<Extra>,
+}
+
+/// A network that a container is on, and what it shall be there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Join {
+    /// The network's name.
+    pub network: String,
+    /// Names besides its own.
+    pub aliases: Vec<String>,
+    /// Its address, if not any.
+    pub address: Option<Ipv4Addr>,
+    /// The same of IPv6.
+    pub address6: Option<Ipv6Addr>,
+    /// Its hardware address.
+    pub mac: Option<String>,
 }
 
 /// Whose network a container is on.
@@ -32,17 +60,26 @@ pub enum Mode {
     /// Its own, from which no way leads out.
     #[default]
     None,
+    /// Its own, with wires to one or several bridges.
+    Bridges,
     /// The host's.
     Host,
     /// Another container's, by its id.
     Container(String),
 }
 
-impl Mode {
+impl Wire {
+    /// On the default network.
+    pub fn usual() -> Self {
+        let join = Join { network: DEFAULT.to_owned(), ..Join::default() };
+        Self { mode: Mode::Bridges, joins: vec![join], ..Self::default() }
+    }
+
     /// As docker says it.
-    pub fn text(&self) -> String {
-        match self {
+    pub fn mode_text(&self) -> String {
+        match &self.mode {
             Mode::None => "none".to_owned(),
+            Mode::Bridges => self.joins.first().map_or("none", |join| &join.network).to_owned(),
             Mode::Host => "host".to_owned(),
             Mode::Container(id) => format!("container:{id}"),
         }
@@ -50,7 +87,33 @@ impl Mode {
 
     /// Whether the container has a network namespace of its own.
     pub fn is_own(&self) -> bool {
-        matches!(self, Mode::None)
+        matches!(self.mode, Mode::None | Mode::Bridges)
+    }
+
+    /// All that is to be published.
+    pub fn published(&self) -> Vec<Publish> {
+        let mut all = self.publish.clone();
+        for &(container, protocol) in self.exposed.iter().filter(|_| self.publish_all) {
+            let there = |one: &Publish| (one.container, one.protocol) == (container, protocol);
+            if !all.iter().any(there) {
+                all.push(Publish { protocol, address: None, host: None, container });
+            }
+        }
+        all
+    }
+
+    /// The same with what its image exposes.
+    pub(super) fn with_image(&self, image: &Image) -> Self {
+        let mut wire = self.clone();
+        let config = image.config.config().as_ref();
+        let exposed = config.and_then(|config| config.exposed_ports().clone()).unwrap_or_default();
+        // An image that says nonsense says nothing.
+        let exposed = exposed.iter().filter_map(|text| ch04_network::ports::expose(text).ok());
+        wire.exposed.extend(exposed.flatten());
+        wire.exposed.extend(wire.publish.iter().map(|one| (one.container, one.protocol)));
+        wire.exposed.sort_unstable();
+        wire.exposed.dedup();
+        wire
     }
 }
 
@@ -74,6 +137,12 @@ impl Engine {
             Mode::Host if options.hostname.is_none() => {
                 let name = nix::unistd::gethostname().call(|| "gethostname")?;
                 options.hostname = Some(name.to_string_lossy().into_owned());
+            }
+            Mode::Bridges => {
+                let networks = self.site().lock()?;
+                for join in &mut options.wire.joins {
+                    join.network = networks.find(&join.network)?.name.clone();
+                }
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use ch01_clone::{Context, Result};
 use ch02_chroot::Root;
 use nix::sys::stat::{Mode, SFlag, mkdirat};
 
-use crate::copy_up::attributes;
+use super::attributes;
 use crate::stack::Stack;
 use crate::whiteout;
 

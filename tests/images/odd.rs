@@ -69,8 +69,11 @@ fn names() -> Vec<(&'static str, Vec<u8>)> {
                     *header.as_mut_bytes() = [0; 512];
                     let mut ustar = tar::Header::new_ustar();
                     ustar.set_path(format!("{}/last", "p".repeat(99))).expect("it fits");
-                    (ustar.set_mode(0o640), ustar.set_uid(0), ustar.set_gid(0));
-                    (ustar.set_mtime(7), ustar.set_size(1));
+                    ustar.set_mode(0o640);
+                    ustar.set_uid(0);
+                    ustar.set_gid(0);
+                    ustar.set_mtime(7);
+                    ustar.set_size(1);
                     *header = ustar;
                 })
                 .dir(&"p".repeat(99))

@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod firewall;
 pub mod lease;
 pub mod network;
+pub mod nft;
 
+pub use firewall::Firewall;
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};

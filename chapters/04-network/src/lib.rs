@@ -6,11 +6,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod firewall;
 pub mod lease;
+pub mod links;
 pub mod network;
+pub mod networks;
 pub mod nft;
+mod ranges;
+mod routes;
+mod store;
 
 pub use firewall::Firewall;
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
+pub use networks::{DEFAULT, Networks, New, Site};

@@ -11,13 +11,15 @@
 
 use std::net::IpAddr;
 
+use ch01_clone::Result;
+use nix::errno::Errno;
+
 use crate::nft::{
-    Batch, Element, Error, Family::V4, Family::V6, Hook, Kind, Link::*, Set, Socket, Value, accept,
-    back, dnat_by_address, dnat_by_port, drop, family, from_127, from_local_v6, iif,
-    iif_and_oif_in, jump, known, masquerade, oif, redirected, to_127, to_this_host,
-    v6_not_to_localhost,
+    Batch, Element, Family::V4, Family::V6, Hook, Kind, Link::*, Set, Socket, Value, accept, back,
+    dnat_by_address, dnat_by_port, drop, family, from_127, from_local_v6, iif, iif_and_oif_in,
+    jump, known, masquerade, oif, redirected, to_127, to_this_host, v6_not_to_localhost,
 };
-use crate::{Lease, Network, Port};
+use crate::{Guard, Lease, Network, Port};
 
 /// The sets and maps.
 const SETS: [Set; 7] = [
@@ -65,14 +67,14 @@ pub struct Firewall {
 impl Firewall {
     /// The table `inet PREFIX` of the network namespace that the caller is in now; there
     /// it works, wherever the caller goes later. Nothing is changed yet.
-    pub fn new(prefix: &str) -> Result<Firewall, Error> {
+    pub fn new(prefix: &str) -> Result<Firewall> {
         Ok(Firewall { table: prefix.into(), socket: Socket::open()? })
     }
 
     /// Lets a lease in. `false`: the table or a part of it is not there (nobody was before,
     /// or somebody flushed it), so that it has to be rebuilt. EBUSY: one of its ports is
     /// another's.
-    pub fn admit(&self, network: &Network, lease: &Lease) -> Result<bool, Error> {
+    pub fn admit(&self, network: &Network, lease: &Lease) -> Result<bool> {
         let mut batch = Batch::new(&self.table);
         batch.add(&of_network(network));
         batch.add(&of_lease(network, lease));
@@ -80,23 +82,22 @@ impl Firewall {
     }
 
     /// Takes what is published of a lease out again; `false` as with [`Firewall::admit`].
-    pub fn dismiss(&self, network: &Network, lease: &Lease) -> Result<bool, Error> {
+    pub fn dismiss(&self, network: &Network, lease: &Lease) -> Result<bool> {
         let mut batch = Batch::new(&self.table);
         batch.delete(&of_lease(network, lease));
         self.commit_if_there(&batch)
     }
 
     /// Takes a network out on which nobody is any more; `false` as with [`Firewall::admit`].
-    pub fn close(&self, network: &Network) -> Result<bool, Error> {
+    pub fn close(&self, network: &Network) -> Result<bool> {
         let mut batch = Batch::new(&self.table);
         batch.delete(&of_network(network));
         self.commit_if_there(&batch)
     }
 
-    /// Makes the whole table anew, in one batch: there is no moment without it. `guard`:
-    /// this host forwarded nothing before, so what is neither from nor to a container stays
-    /// where it is.
-    pub fn rebuild(&self, all: &[(Network, Vec<Lease>)], guard: bool) -> Result<(), Error> {
+    /// Makes the whole table anew, in one batch: there is no moment without it. Where the
+    /// guard says so, what is neither from nor to a container stays where it is.
+    pub fn rebuild(&self, all: &[(Network, Vec<Lease>)], guard: Guard) -> Result<()> {
         let mut batch = Batch::new(&self.table);
         // Added first, or there might be nothing to delete.
         batch.add_table("");
@@ -117,22 +118,22 @@ impl Firewall {
     }
 
     /// Takes the table away; that it is not there is no error.
-    pub fn remove(&self) -> Result<(), Error> {
+    pub fn remove(&self) -> Result<()> {
         let mut batch = Batch::new(&self.table);
         batch.delete_table();
         self.commit_if_there(&batch).map(|_| ())
     }
 
-    fn commit_if_there(&self, batch: &Batch) -> Result<bool, Error> {
+    fn commit_if_there(&self, batch: &Batch) -> Result<bool> {
         match self.socket.commit(batch) {
-            Err(error) if error.errno() == Some(nix::libc::ENOENT) => Ok(false),
+            Err(error) if error.errno == Some(Errno::ENOENT) => Ok(false),
             other => other.map(|()| true),
         }
     }
 }
 
 /// The rules, in the order of a packet's way.
-fn rules(batch: &mut Batch, guard: bool) {
+fn rules(batch: &mut Batch, guard: Guard) {
     batch.add_chain("arriving", Some(Hook::Raw));
     // The networks' bridges route 127.0.0.0/8, for localhost's sake (see `leaving`). So
     // nobody but the host itself may use these addresses (RFC 1122, 3.2.1.3; CVE-2020-8558).
@@ -142,13 +143,17 @@ fn rules(batch: &mut Batch, guard: bool) {
     // A published port: the destination becomes the container's. One on a certain address
     // comes before one on all of them.
     batch.add_chain("published", None);
-    batch.add_rule("published", "", [dnat_by_address(V4, "ports4")]);
-    batch.add_rule("published", "", [dnat_by_port(V4, "anywhere4")]);
-    batch.add_rule("published", "", [dnat_by_address(V6, "ports6")]);
-    batch.add_rule("published", "", [dnat_by_port(V6, "anywhere6")]);
+    batch.add_rule("published", "on this address", [dnat_by_address(V4, "ports4")]);
+    batch.add_rule("published", "on every address", [dnat_by_port(V4, "anywhere4")]);
+    batch.add_rule("published", "on this address", [dnat_by_address(V6, "ports6")]);
+    batch.add_rule("published", "on every address", [dnat_by_port(V6, "anywhere6")]);
 
     batch.add_chain("incoming", Some(Hook::PreRouting));
-    batch.add_rule("incoming", "from outside, from containers", [to_this_host(), jump("published")]);
+    batch.add_rule(
+        "incoming",
+        "from outside, from containers",
+        [to_this_host(), jump("published")],
+    );
 
     batch.add_chain("outgoing", Some(Hook::Output));
     // The host's own go the same way, but for ::1, which never leaves lo: a proxy has it.
@@ -159,16 +164,12 @@ fn rules(batch: &mut Batch, guard: bool) {
         [v6_not_to_localhost(), to_this_host(), jump("published")],
     );
 
-    if guard {
-        guard_rules(batch);
-    }
+    guard_rules(batch);
     batch.add_chain("passing", Some(Hook::Forward));
-    if guard {
-        batch.add_rule(
-            "passing",
-            "others' before we made a router of this host",
-            [iif(NotIn("bridges")), oif(NotIn("bridges")), jump("guard")],
-        );
+    for (_, ip) in [(guard.v4, V4), (guard.v6, V6)].into_iter().filter(|(on, _)| *on) {
+        // It was us who made a router of this host, and nobody asked for one.
+        let words = [iif(NotIn("bridges")), oif(NotIn("bridges")), family(ip), jump("guard")];
+        batch.add_rule("passing", "not ours", words);
     }
     batch.add_rule("passing", "answers", [known(), accept()]);
     batch.add_rule("passing", "neighbours", [iif_and_oif_in("within"), accept()]);
@@ -195,7 +196,7 @@ fn rules(batch: &mut Batch, guard: bool) {
     batch.add_rule("leaving", "to the outside", words);
 }
 
-/// Another Dockster's are not foreign: its own table judges them.
+/// Another Dockster's links are not foreign: its own table judges them.
 fn guard_rules(batch: &mut Batch) {
     batch.add_chain("guard", None);
     for name in [Named("dockster0"), Begins("dk")] {

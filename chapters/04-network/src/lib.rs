@@ -8,6 +8,7 @@
 
 pub mod addresses;
 pub mod firewall;
+pub mod forwarding;
 pub mod lease;
 pub mod links;
 pub mod network;
@@ -16,8 +17,10 @@ pub mod nft;
 mod ranges;
 mod routes;
 mod store;
+mod sysctl;
 
 pub use firewall::Firewall;
+pub use forwarding::{Forwarding, Guard};
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
 pub use networks::{DEFAULT, Networks, New, Site};

@@ -77,7 +77,11 @@ impl Batch {
         let mut attributes = vec![
             SetAttribute::Table(self.table.clone()),
             SetAttribute::Name(set.name.into()),
-            SetAttribute::Flags(if set.data.is_empty() { SetFlags::empty() } else { SetFlags::Map }),
+            SetAttribute::Flags(if set.data.is_empty() {
+                SetFlags::empty()
+            } else {
+                SetFlags::Map
+            }),
             SetAttribute::KeyType(type_of(set.key)),
             SetAttribute::KeyLen(len_of(set.key)),
         ];
@@ -123,14 +127,16 @@ impl Batch {
 
     /// `add rule`: as the last one of its chain.
     pub fn add_rule(&mut self, chain: &str, comment: &str, words: impl IntoIterator<Item = Word>) {
-        let attributes = vec![
+        let mut attributes = vec![
             RuleAttribute::Table(self.table.clone()),
             RuleAttribute::Chain(chain.into()),
             RuleAttribute::Expressions(words.into_iter().flatten().collect()),
-            RuleAttribute::UserData(note(0, comment)),
         ];
+        if !comment.is_empty() {
+            attributes.push(RuleAttribute::UserData(note(0, comment)));
+        }
         let message = NfTablesMessage::NewRule(RuleMessage { attributes });
-        self.push(format!("add rule {chain} ({comment})"), NLM_F_CREATE | NLM_F_APPEND, message);
+        self.push(format!("add rule to {chain} ({comment})"), NLM_F_CREATE | NLM_F_APPEND, message);
     }
 
     /// `add element`: they are there afterwards. An entry of a map that is there with

@@ -14,5 +14,5 @@ mod words;
 pub use batch::{Batch, Hook};
 pub use expressions::Word;
 pub use set::{Element, Kind, Set, Value};
-pub use socket::{Error, Socket};
+pub use socket::Socket;
 pub use words::*;

@@ -2,13 +2,13 @@
 //!
 //! The way of a batch to the kernel, and of its answer back (netlink(7)).
 
-use std::fmt;
-use std::io;
 use std::os::fd::AsRawFd;
 
+use ch01_clone::{Context, Error, Result};
 use netlink_packet_core::{
-    NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
 };
+use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
@@ -18,61 +18,26 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 
 use super::batch::Batch;
 
-/// What can go wrong.
-#[derive(Debug)]
-pub enum Error {
-    /// The socket failed: which call, and how.
-    Socket(&'static str, io::Error),
-    /// The kernel refused a change, and with it the whole batch: which change, and why.
-    Refused(String, io::Error),
-}
-
-impl Error {
-    /// The error number.
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Error::Socket(_, error) | Error::Refused(_, error) => error.raw_os_error(),
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Error::Socket(call, error) => write!(f, "netlink socket of nftables: {call}: {error}"),
-            Error::Refused(what, error) => write!(f, "nftables: {what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Error::Socket(_, error) | Error::Refused(_, error) => Some(error),
-        }
-    }
-}
-
 /// A connection to nftables of the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct Socket(netlink_sys::Socket);
 
 impl Socket {
     /// Opens it.
-    pub fn open() -> Result<Socket, Error> {
+    pub fn open() -> Result<Socket> {
         let socket = netlink_sys::Socket::new(NETLINK_NETFILTER)
-            .map_err(|error| Error::Socket("socket", error))?;
-        socket.connect(&SocketAddr::new(0, 0)).map_err(|error| Error::Socket("connect", error))?;
+            .call(|| "socket(AF_NETLINK, NETLINK_NETFILTER)")?;
+        socket.connect(&SocketAddr::new(0, 0)).call(|| "connect(NETLINK_NETFILTER)")?;
         // A refusal need not carry the whole message back. Kernels before 4.2 do not know.
         let _ = socket.set_cap_ack(true);
         Ok(Socket(socket))
     }
 
     /// Makes all of these changes, or none: then the error is of the first that was refused.
-    pub fn commit(&self, batch: &Batch) -> Result<(), Error> {
+    pub fn commit(&self, batch: &Batch) -> Result<()> {
         let bytes = batch.bytes();
         self.make_room(bytes.len());
-        self.0.send(&bytes, 0).map_err(|error| Error::Socket("send", error))?;
+        self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
         // The kernel has done it when send returns; what it did not like lies there. All of
         // it is read, so that the next batch finds no old refusals.
         let mut result = Ok(());
@@ -81,7 +46,30 @@ impl Socket {
             match recv(self.0.as_raw_fd(), &mut answers, MsgFlags::MSG_DONTWAIT) {
                 Ok(len) => result = result.and_then(|()| batch.judge(&answers[..len])),
                 Err(nix::Error::EAGAIN) => return result,
-                Err(errno) => return Err(Error::Socket("recv", errno.into())),
+                Err(errno) => return Err(Error::os("recv(NETLINK_NETFILTER)", errno)),
+            }
+        }
+    }
+
+    /// The names of all `inet` tables.
+    pub fn tables(&self) -> Result<Vec<String>> {
+        let mut bytes = Vec::new();
+        let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
+        let all = NfTablesMessage::GetTable(TableMessage { attributes: vec![] });
+        emit(&mut bytes, 0, NLM_F_DUMP, header, all);
+        self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
+        let mut tables = Vec::new();
+        loop {
+            let (answers, _) = self.0.recv_from_full().call(|| "recv(NETLINK_NETFILTER)")?;
+            for answer in parse(&answers) {
+                match answer?.payload {
+                    NetlinkPayload::Done(_) => return Ok(tables),
+                    NetlinkPayload::Error(refusal) => {
+                        return Err(refusal.to_io()).call(|| "nftables: list tables");
+                    }
+                    NetlinkPayload::InnerMessage(message) => tables.extend(name_of(message)),
+                    _ => {}
+                }
             }
         }
     }
@@ -112,23 +100,41 @@ impl Batch {
     }
 
     /// The first refusal among the kernel's answers.
-    fn judge(&self, mut answers: &[u8]) -> Result<(), Error> {
-        while answers.len() >= 16 {
-            let len = NetlinkBuffer::new(answers).length() as usize;
-            let parsed = NetlinkMessage::<NetfilterMessage>::deserialize(answers)
-                .map_err(|error| Error::Socket("recv", io::Error::other(error)))?;
-            if let NetlinkPayload::Error(refusal) = &parsed.payload
+    fn judge(&self, answers: &[u8]) -> Result<()> {
+        for answer in parse(answers) {
+            let answer = answer?;
+            if let NetlinkPayload::Error(refusal) = &answer.payload
                 && refusal.code.is_some()
             {
-                let number = parsed.header.sequence_number as usize;
+                let number = answer.header.sequence_number as usize;
                 let change = number.checked_sub(1).and_then(|index| self.changes.get(index));
-                let what = change.map_or("batch".into(), |change| change.what.clone());
-                return Err(Error::Refused(what, refusal.to_io()));
+                let what = change.map_or("batch", |change| &change.what);
+                return Err(refusal.to_io()).call(|| format!("nftables: {what}"));
             }
-            answers = answers.get(len.next_multiple_of(4)..).unwrap_or(&[]);
         }
         Ok(())
     }
+}
+
+/// The messages that lie one after the other in what was received.
+fn parse(mut bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkMessage<NetfilterMessage>>> {
+    std::iter::from_fn(move || {
+        let message = NetlinkBuffer::new_checked(bytes).ok()?;
+        let parsed = NetlinkMessage::deserialize(bytes)
+            .map_err(|error| Error::new(format!("nftables answers nonsense: {error}")));
+        bytes = bytes.get((message.length() as usize).next_multiple_of(4)..).unwrap_or(&[]);
+        Some(parsed)
+    })
+}
+
+fn name_of(message: NetfilterMessage) -> Option<String> {
+    let NetfilterMessageInner::NfTables(NfTablesMessage::NewTable(table)) = message.inner else {
+        return None;
+    };
+    table.attributes.into_iter().find_map(|attribute| match attribute {
+        TableAttribute::Name(name) => Some(name),
+        _ => None,
+    })
 }
 
 fn emit(

@@ -5,7 +5,8 @@ use std::path::Path;
 use ch04_network::{Firewall, Forwarding, Guard, Network};
 use dockster_tests::{Failed, TempDir};
 
-use crate::lan::{Host, Part};
+use crate::hosts::Part;
+use crate::lan::Host;
 use crate::world::network;
 
 pub const PARTS: &[Part] = &[

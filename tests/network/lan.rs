@@ -8,34 +8,19 @@ use std::thread;
 use std::time::Duration;
 
 use ch04_network::Protocol;
-use dockster_tests::{Failed, Need, Run, Trial, find_program, host, scaled, trial};
+use dockster_tests::{Failed, Need, Run, Trial, find_program, scaled, trial};
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// The variable that says which part this program plays.
-pub const PART: &str = "DOCKSTER_TEST_PART";
-
-/// A test, and what it does in a network namespace of its own.
-pub type Part = (&'static str, fn() -> Result<(), Failed>);
+use crate::hosts::{PART, Part, as_host};
 
 /// The test that runs a part.
 pub fn trial_of((name, _): &Part) -> Trial {
     let name = *name;
     let needs = [Need::UserNamespaces, Need::Program("ip"), Need::Program("nft")];
     trial(name, &needs, move || {
-        let own = if host().root { "--net" } else { "--map-root-user" };
-        let this = std::env::current_exe()?;
-        let run = Run::new("unshare").args([own, "--net"]).arg(this).env(PART, name);
+        let run = as_host(std::env::current_exe()?).env(PART, name);
         run.limit(Duration::from_secs(120)).success().map(drop)
     })
-}
-
-/// Plays a part, and ends as it ends.
-pub fn play(parts: &[Part], name: &str) {
-    let part = parts.iter().find(|(part, _)| *part == name).expect("a part");
-    if let Err(failed) = part.1() {
-        eprintln!("{}", failed.message().unwrap_or("failed"));
-        std::process::exit(1);
-    }
 }
 
 /// A host, or a container: a network namespace that lives as long as this.

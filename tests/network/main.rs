@@ -1,10 +1,15 @@
-//! Chapter 4 from outside: what the kernel and other hosts see of its networks.
+//! Chapter 4 from outside: links, addresses and leases on hosts that are network namespaces.
 //!
-//! Each test runs this program again, in a network namespace of its own, and makes its hosts
-//! out of more of them: the real one's network is never touched. An ordinary user gets a user
-//! namespace with it.
+//! Each test runs this program again, in a network namespace of its own, to play the host: the
+//! real one's network is never touched. An ordinary user gets a user namespace with it.
 
+mod attached;
+mod beside;
+mod crowds;
 mod forwards;
+mod hosts;
+mod kept;
+mod killed;
 mod lan;
 mod packets;
 mod rules;
@@ -13,9 +18,14 @@ mod world;
 use dockster_tests::run;
 
 fn main() {
-    let parts = [forwards::PARTS, packets::PARTS, rules::PARTS].concat();
-    match std::env::var(lan::PART) {
-        Ok(part) => lan::play(&parts, &part),
-        Err(_) => run(parts.iter().map(lan::trial_of).collect()),
+    let links: &[_] =
+        &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
+    let rules: &[_] = &[forwards::PARTS, packets::PARTS, rules::PARTS].concat();
+    match std::env::var(hosts::PART) {
+        Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
+        Err(_) => {
+            let trials = links.iter().map(hosts::trial_of).chain(rules.iter().map(lan::trial_of));
+            run(trials.chain(killed::trials()).collect())
+        }
     }
 }

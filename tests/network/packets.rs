@@ -6,7 +6,8 @@ use ch04_network::Protocol::{Tcp, Udp};
 use ch04_network::{Firewall, Guard};
 use dockster_tests::Failed;
 
-use crate::lan::{Host, Part};
+use crate::hosts::Part;
+use crate::lan::Host;
 use crate::world::{World, lease, network};
 
 pub const PARTS: &[Part] = &[

@@ -4,7 +4,8 @@ use ch04_network::{Guard, Lease, Network};
 use dockster_tests::Failed;
 use nix::errno::Errno;
 
-use crate::lan::{Host, Part};
+use crate::hosts::Part;
+use crate::lan::Host;
 use crate::world::{World, lease, network};
 
 pub const PARTS: &[Part] = &[
@@ -34,8 +35,7 @@ fn rules(host: &Host) -> Result<Vec<String>, Failed> {
 }
 
 fn networks() -> [(Network, Vec<Lease>); 2] {
-    let (open, internal) =
-        (network("dockster0", 17, false), network("dk-000000000001", 18, true));
+    let (open, internal) = (network("dockster0", 17, false), network("dk-000000000001", 18, true));
     let ports: &[&str] = &["8080:80/tcp", "127.0.0.1=53:53/udp", "2001:db8::1=443:443/tcp"];
     let leases = vec![lease(&open, 2, ports), lease(&open, 3, &["8081:80/udp"])];
     let inner = vec![lease(&internal, 2, &["9:9/tcp"])];
@@ -168,9 +168,8 @@ fn crowd() -> Result<(), Failed> {
     let world = World::new()?;
     let net = network("dockster0", 17, false);
     let ports = |n: u16| [format!("{}:80/tcp", 10_000 + n), format!("{}:80/udp", 10_000 + n)];
-    let leases: Vec<Lease> = (2..202)
-        .map(|n| lease(&net, n, &ports(n).each_ref().map(String::as_str)))
-        .collect();
+    let leases: Vec<Lease> =
+        (2..202).map(|n| lease(&net, n, &ports(n).each_ref().map(String::as_str))).collect();
     world.firewall.rebuild(&[], NONE)?;
     let (empty, before) = (table(&world.host)?, rules(&world.host)?);
     for lease in &leases {

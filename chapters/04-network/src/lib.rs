@@ -7,9 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+pub mod attach;
+mod detach;
 pub mod firewall;
 pub mod forwarding;
+pub mod inside;
 pub mod lease;
+mod leases;
 pub mod links;
 pub mod network;
 pub mod networks;
@@ -19,6 +23,7 @@ mod routes;
 mod store;
 mod sysctl;
 
+pub use attach::Ask;
 pub use firewall::Firewall;
 pub use forwarding::{Forwarding, Guard};
 pub use lease::{Lease, Port, Protocol};

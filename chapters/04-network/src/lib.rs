@@ -11,6 +11,7 @@ pub mod attach;
 mod detach;
 pub mod firewall;
 pub mod forwarding;
+mod host;
 pub mod inside;
 pub mod lease;
 mod leases;

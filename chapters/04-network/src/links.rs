@@ -4,16 +4,17 @@
 //! owner goes. So whoever wires a container has two of these: one outside, one inside.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ch01_clone::error::Cause;
-use ch01_clone::{Error, Result};
+use ch01_clone::{Context, Error, Result};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -95,6 +96,12 @@ impl Links {
         }
     }
 
+    /// The same, where there has to be one.
+    pub fn existing(&self, name: &str) -> Result<Link> {
+        let request = || format!("RTM_GETLINK({name})");
+        self.find(name).call(request)?.ok_or_else(|| Error::os(request(), Errno::ENODEV))
+    }
+
     /// The link with this number.
     pub(crate) fn at(&self, index: u32) -> Answer<Option<Link>> {
         let request = self.handle.link().get().match_index(index).execute();
@@ -130,6 +137,19 @@ impl Links {
         self.ask(self.handle.link().set(port.build()).execute())
     }
 
+    /// A link without addresses of IPv6: the kernel shall not give it one of its own (fe80::)
+    /// when it is switched on.
+    pub fn leave_without_ipv6(&self, link: u32) -> Answer<()> {
+        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        let none = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]);
+        let link = LinkUnspec::new_with_index(link).append_extra_attribute(none);
+        match self.ask(self.handle.link().set(link.build()).execute()) {
+            // A kernel without IPv6.
+            Err(Cause::Errno(Errno::EAFNOSUPPORT)) => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Switches a link on.
     pub fn set_up(&self, link: u32) -> Answer<()> {
         let up = LinkUnspec::new_with_index(link).up();
@@ -150,11 +170,23 @@ impl Links {
         self.ask(request.execute())
     }
 
-    /// Whatever has no other way leaves through this gateway; there may be such a route already.
+    /// Whatever has no other way leaves through this gateway. If there is such a route already,
+    /// that one stays.
     pub fn add_default_route(&self, link: u32, gateway: IpAddr) -> Answer<()> {
-        let route = RouteMessageBuilder::<IpAddr>::new().output_interface(link).gateway(gateway);
-        let route = route.map_err(|error| Error::new(error.to_string()))?;
-        self.ask(self.handle.route().add(route.build()).replace().execute())
+        let route = match gateway {
+            IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(link)
+                .gateway(gateway)
+                .build(),
+            IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .output_interface(link)
+                .gateway(gateway)
+                .build(),
+        };
+        match self.ask(self.handle.route().add(route).execute()) {
+            Err(Cause::Errno(Errno::EEXIST)) => Ok(()),
+            answer => answer,
+        }
     }
 
     /// Removes a link, and with a veth its other end; `false` if there is none of this name.

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -17,7 +18,6 @@ use ch01_clone::{Context, Error, Result};
 use ipnet::IpNet;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::lease::Lease;
 use crate::links;
 use crate::network::Network;
 use crate::store;
@@ -65,16 +65,29 @@ impl Site {
     /// Waits until nobody else is at it. The default network is made if it is not there.
     pub fn lock(&self) -> Result<Networks> {
         links::check_name(&format!("{}0", self.prefix))?;
-        store::directory(&self.dir)?;
-        let dir = File::open(&self.dir).call(|| format!("open({:?})", self.dir))?;
-        let lock = Flock::lock(dir, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| Error::os(format!("flock({:?})", self.dir), errno))?;
+        let lock = self.flock()?;
         let mut networks =
             Networks { networks: self.read()?, site: self.clone(), _lock: lock, notes: Vec::new() };
         if networks.named(DEFAULT).is_none() {
             networks.create(New { name: DEFAULT.to_owned(), ..New::default() })?;
         }
         Ok(networks)
+    }
+
+    /// The directory itself is the lock. Whoever had it before may have removed it: then it is
+    /// not the one that others find under its name.
+    fn flock(&self) -> Result<Flock<File>> {
+        let open = || format!("open({:?})", self.dir);
+        loop {
+            store::directory(&self.dir)?;
+            let dir = File::open(&self.dir).call(open)?;
+            let lock = Flock::lock(dir, FlockArg::LockExclusive)
+                .map_err(|(_, errno)| Error::os(format!("flock({:?})", self.dir), errno))?;
+            let locked = lock.metadata().call(open)?;
+            if fs::metadata(&self.dir).is_ok_and(|found| found.ino() == locked.ino()) {
+                return Ok(lock);
+            }
+        }
     }
 
     /// What is written down. A directory without its file is one that somebody did not
@@ -126,17 +139,21 @@ impl Networks {
         }
     }
 
+    /// Removes all that is written down, if nobody is on any network.
+    pub fn forget(self) -> Result<()> {
+        for network in self.list() {
+            if !self.leases(network)?.is_empty() {
+                return Ok(());
+            }
+        }
+        store::remove(&self.site.dir)
+    }
+
     fn named(&self, name: &str) -> Option<&Network> {
         self.list().iter().find(|network| network.name == name)
     }
 
-    /// Who is on it.
-    pub fn leases(&self, network: &Network) -> Result<Vec<Lease>> {
-        let path = self.dir(&network.name).join("leases.json");
-        Ok(store::read(&path)?.unwrap_or_default())
-    }
-
-    fn dir(&self, name: &str) -> PathBuf {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
         self.site.dir.join(name)
     }
 

@@ -115,7 +115,8 @@ impl Networks {
             let gateway = IpNet::new_assert(range.gateway, range.subnet.prefix_len());
             step!(
                 "bridge",
-                "The bridge has an address of its own: through it the containers leave, and                  the host finds them.",
+                "The bridge has an address of its own: through it the containers leave, and \
+                 the host finds them.",
                 "ip addr show type bridge",
                 "RTM_NEWADDR({name}, {gateway})",
                 links.add_address(bridge.index, gateway),
@@ -144,7 +145,8 @@ fn new_bridge(links: &Links, network: &Network) -> Result<Link> {
     let mtu = links.mtu().call(|| "RTM_GETROUTE(the default route)")?;
     step!(
         "bridge",
-        "A bridge is a switch made of software: what is plugged in is on one network. The          first container on a network brings it, the last takes it away.",
+        "A bridge is a switch made of software: what is plugged in is on one network. The \
+         first container on a network brings it, the last takes it away.",
         "ip -d link show type bridge",
         "RTM_NEWLINK({name}, bridge, mtu {mtu})",
         links.add_bridge(name, bridge_mac(network), mtu),
@@ -166,7 +168,8 @@ fn wire(ends: &Ends<'_>, network: &Network, lease: &Lease, bridge: &Link) -> Res
     let on = network.bridge.as_str();
     step!(
         "veth",
-        "A cable with two ends: one is plugged into the bridge, the other is in the          container's network namespace.",
+        "A cable with two ends: one is plugged into the bridge, the other is in the \
+         container's network namespace.",
         "ip link show type veth",
         "RTM_NEWLINK({host}, veth, master {on}, peer {inside} in the container)",
         ends.host.add_veth(&veth),

@@ -40,6 +40,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a_rootfs_that_is_a_file_is_named", NS, a_rootfs_that_is_a_file),
         trial("the_program_is_looked_up_inside", NS, looked_up_inside),
         trial("it_never_pivots_the_hosts_mounts", &[Need::Root], never_the_hosts_mounts),
+        trial("clocks_can_be_ahead", &[Need::Root], clocks_ahead),
         trial("shared_namespaces_work_or_are_explained", NS, shared_namespaces),
         trial("a_step_that_fails_is_named", NS, each_step_fails),
         trial("killed_at_each_step_nothing_is_left", NS, killed_at_each_step),
@@ -61,6 +62,14 @@ fn its_root_is_the_directory() -> Result<(), Failed> {
     let inside = fs::metadata(format!("/proc/{}/root", held.inside))?;
     let outside = fs::metadata(root.path())?;
     assert_eq!((inside.dev(), inside.ino()), (outside.dev(), outside.ino()));
+    Ok(())
+}
+
+fn clocks_ahead() -> Result<(), Failed> {
+    let root = root()?;
+    let seen = sh(&["--clock-offset", "7"], &root, "cat /proc/self/timens_offsets").success()?;
+    let words: Vec<_> = seen.stdout.split_whitespace().collect();
+    assert_eq!(words, ["monotonic", "7", "0", "boottime", "7", "0"]);
     Ok(())
 }
 

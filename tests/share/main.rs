@@ -35,6 +35,7 @@ fn main() {
         trial("killed_at_each_step_no_process_is_left", LIMITS, killed_at_each_step),
         trial("the_next_one_clears_what_a_killed_one_left", LIMITS, left_is_cleared),
         trial("it_never_pivots_the_hosts_mounts", &[Need::Root], never_the_hosts_mounts),
+        trial("clocks_can_be_ahead", &[Need::Root], clocks_ahead),
         trial("two_at_once_do_not_meet", LIMITS, two_at_once),
     ])
 }
@@ -52,6 +53,14 @@ fn sh(options: &[&str], root: &TempDir, script: &str) -> Run {
         .args(["--", "sh", "-c", script])
         .env("PATH", "/usr/bin:/bin")
         .limit(Duration::from_secs(60))
+}
+
+fn clocks_ahead() -> Result<(), Failed> {
+    let root = root()?;
+    let seen = sh(&["--clock-offset", "7"], &root, "cat /proc/self/timens_offsets").success()?;
+    let words: Vec<_> = seen.stdout.split_whitespace().collect();
+    assert_eq!(words, ["monotonic", "7", "0", "boottime", "7", "0"]);
+    Ok(())
 }
 
 /// All directories under /sys/fs/cgroup whose last name is this.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ch01_clone::options::{self, NamespaceArgs, WatchArgs};
-use ch01_clone::{Namespaces, Plan, Program, Signals, Waiting, clocks, join, set_hostname};
+use ch01_clone::{Namespaces, Plan, Program, Signals, Waiting, join, set_hostname};
 use clap::{Parser, Subcommand};
 use nix::unistd::Pid;
 
@@ -57,9 +57,7 @@ fn start(cli: Cli) -> anyhow::Result<u8> {
         ids: cli.namespaces.ids(),
         ..Plan::default()
     };
-    if let Some(seconds) = cli.namespaces.clock_offset {
-        clocks::offset_clocks(seconds, seconds)?;
-    }
+    cli.namespaces.offset_clocks()?;
     let signals = Signals::catch()?;
     // ANCHOR: body
     let child = plan.spawn(|gate| {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::clocks;
 use crate::error::{Error, Result};
 use crate::idmap::IdMaps;
 use crate::namespaces::{Namespace, Namespaces};
@@ -95,6 +96,11 @@ impl NamespaceArgs {
             true => Err(Error::new("--no-mount: a root of one's own takes mounts of one's own")),
             false => Ok(()),
         }
+    }
+
+    /// Puts the clocks of the child to come as far ahead as was asked for.
+    pub fn offset_clocks(&self) -> Result<()> {
+        self.clock_offset.map_or(Ok(()), |seconds| clocks::offset_clocks(seconds, seconds))
     }
 
     /// The id maps that go with them.

@@ -47,6 +47,7 @@ fn start(cli: Cli) -> anyhow::Result<u8> {
         ids: cli.namespaces.ids(),
         ..Plan::default()
     };
+    cli.namespaces.offset_clocks()?;
     let signals = Signals::catch()?;
     // ANCHOR: spawn
     let child = plan.spawn(|gate| {

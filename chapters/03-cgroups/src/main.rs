@@ -85,6 +85,7 @@ fn start(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<
         ids: cli.namespaces.ids(),
         cgroup: directory.as_ref().map(AsFd::as_fd),
     };
+    cli.namespaces.offset_clocks()?;
     let child = plan.spawn(|gate| {
         hostname.as_deref().map_or(Ok(()), set_hostname)?;
         rootfs.enter()?;

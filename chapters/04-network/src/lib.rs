@@ -6,8 +6,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
+pub mod attach;
+mod detach;
+pub mod inside;
 pub mod lease;
+mod leases;
+pub mod links;
 pub mod network;
+pub mod networks;
+mod ranges;
+mod routes;
+mod store;
 
+pub use attach::Ask;
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
+pub use networks::{DEFAULT, Networks, New, Site};

@@ -1,0 +1,107 @@
+//! Who is on a network: leases are chosen, and written down.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ch01_clone::{Error, Result, step};
+
+use crate::attach::Ask;
+use crate::lease::{Lease, Port};
+use crate::network::Network;
+use crate::networks::Networks;
+use crate::{addresses, store};
+
+impl Networks {
+    /// Who is on it.
+    pub fn leases(&self, network: &Network) -> Result<Vec<Lease>> {
+        let path = self.dir(&network.name).join("leases.json");
+        Ok(store::read(&path)?.unwrap_or_default())
+    }
+
+    /// The leases survive no restart of the machine, so they need not be on the disk.
+    pub(crate) fn write_leases(&self, network: &Network, leases: &[Lease]) -> Result<()> {
+        store::write(&self.dir(&network.name).join("leases.json"), leases, false)
+    }
+
+    /// Chooses what the container will have, and writes it down: from now on nobody else gets it,
+    /// and whoever comes after a crash knows what to remove.
+    pub(crate) fn lease(&mut self, network: &Network, ask: &Ask, interface: &str) -> Result<Lease> {
+        let mut leases = self.leases(network)?;
+        if leases.iter().any(|lease| lease.container == ask.container) {
+            let (name, network) = (&ask.name, &network.name);
+            return Err(Error::new(format!(
+                "endpoint with name {name} already exists in network {network}"
+            )));
+        }
+        self.ports_free(&ask.ports)?;
+        let taken: HashSet<IpAddr> =
+            leases.iter().flat_map(|lease| &lease.addresses).map(|net| net.addr()).collect();
+        let mut chosen = Vec::new();
+        for range in &network.ranges {
+            let asked = match range.subnet.addr() {
+                IpAddr::V4(_) => ask.address.map(IpAddr::V4),
+                IpAddr::V6(_) => ask.address6.map(IpAddr::V6),
+            };
+            chosen.push(addresses::choose(range, asked, &taken)?);
+        }
+        if ask.address6.is_some() && !network.ranges.iter().any(|r| r.subnet.addr().is_ipv6()) {
+            return Err(Error::new(format!("network {} has no IPv6 addresses", network.name)));
+        }
+        let mac = match (&ask.mac, chosen.first().map(|net| net.addr())) {
+            (Some(text), _) => addresses::parse_mac(text)?,
+            (None, Some(IpAddr::V4(address))) => addresses::mac(address),
+            (None, _) => return Err(Error::new(format!("network {} has no range", network.name))),
+        };
+        let lease = Lease {
+            container: ask.container.clone(),
+            name: ask.name.clone(),
+            aliases: ask.aliases.clone(),
+            addresses: chosen,
+            mac: addresses::mac_text(mac),
+            link: format!("dv{}", store::random::<6>()?),
+            interface: interface.to_owned(),
+            ports: ask.ports.clone(),
+        };
+        leases.push(lease.clone());
+        let (name, first) = (&network.name, &lease.addresses[0]);
+        step!(
+            "lease",
+            "What the container will have is written down before any of it is made.",
+            "cat leases.json",
+            "rename(leases.new, {name}/leases.json): {first}",
+            self.write_leases(network, &leases),
+        )?;
+        Ok(lease)
+    }
+
+    /// Whether nobody has published one of these.
+    fn ports_free(&self, ports: &[Port]) -> Result<()> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        for network in self.list() {
+            for other in self.leases(network)?.iter().flat_map(|lease| &lease.ports) {
+                if let Some(port) = ports.iter().find(|port| collide(port, other)) {
+                    let address = port.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+                    return Err(Error::new(format!(
+                        "Bind for {address}:{} failed: port is already allocated",
+                        port.host
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether both would be the same door. No address means all of them.
+fn collide(one: &Port, other: &Port) -> bool {
+    let all = |address: IpAddr| address.is_unspecified();
+    let meet = match (one.address, other.address) {
+        (Some(one), Some(other)) => {
+            one == other || one.is_ipv4() == other.is_ipv4() && (all(one) || all(other))
+        }
+        _ => true,
+    };
+    meet && (one.protocol, one.host) == (other.protocol, other.host)
+}

@@ -1,0 +1,232 @@
+//! The kernel's links, asked for and changed over rtnetlink(7).
+//!
+//! A netlink socket belongs to the network namespace that it was opened in, wherever its
+//! owner goes. So whoever wires a container has two of these: one outside, one inside.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use ch01_clone::error::Cause;
+use ch01_clone::{Context, Error, Result};
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use tokio::runtime::{Builder, Runtime};
+
+/// What the kernel answers: a [`Cause`] wants to be told which request that was.
+pub type Answer<T> = Result<T, Cause>;
+
+/// A socket to the kernel's links of one network namespace.
+pub struct Links {
+    pub(crate) handle: Handle,
+    runtime: Runtime,
+}
+
+/// What the kernel says of a link.
+#[derive(Debug, Clone, Default)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// What kind of link it is, if it was made by software.
+    pub kind: Option<InfoKind>,
+    /// Its hardware address.
+    pub mac: Vec<u8>,
+    /// How long its packets may be.
+    pub mtu: u32,
+    /// Whether it is switched on.
+    pub up: bool,
+}
+
+/// A wire: its end here is a port of a bridge, the other is in a container.
+#[derive(Debug)]
+pub struct Veth<'a> {
+    /// The end here.
+    pub name: &'a str,
+    /// The bridge's index.
+    pub bridge: u32,
+    /// How long packets may be.
+    pub mtu: u32,
+    /// The container's network namespace.
+    pub netns: BorrowedFd<'a>,
+    /// The name of the end in there.
+    pub inside: &'a str,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+}
+
+impl Links {
+    /// Those of the network namespace that the calling thread is in now.
+    pub fn open() -> Result<Self> {
+        let socket = |error: std::io::Error| {
+            let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+            Error::os("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)", errno)
+        };
+        let runtime = Builder::new_current_thread().enable_io().build().map_err(socket)?;
+        let inside = runtime.enter();
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(socket)?;
+        drop(inside);
+        runtime.spawn(connection);
+        Ok(Links { handle, runtime })
+    }
+
+    /// Sends a request and waits for the answer; an errno is an errno again.
+    pub(crate) fn ask<T>(
+        &self,
+        request: impl Future<Output = Result<T, rtnetlink::Error>>,
+    ) -> Answer<T> {
+        self.runtime.block_on(request).map_err(|error| match error {
+            rtnetlink::Error::NetlinkError(answer) => Errno::from_raw(-answer.raw_code()).into(),
+            other => Error::new(other.to_string()).into(),
+        })
+    }
+
+    /// The link of this name. One is asked for by name, not all of them by a dump.
+    pub fn find(&self, name: &str) -> Answer<Option<Link>> {
+        let request = self.handle.link().get().match_name(name).execute();
+        match self.ask(async { std::pin::pin!(request).try_next().await }) {
+            Err(Cause::Errno(Errno::ENODEV)) => Ok(None),
+            answer => Ok(answer?.map(Link::from)),
+        }
+    }
+
+    /// The same, where there has to be one.
+    pub fn existing(&self, name: &str) -> Result<Link> {
+        let request = || format!("RTM_GETLINK({name})");
+        self.find(name).call(request)?.ok_or_else(|| Error::os(request(), Errno::ENODEV))
+    }
+
+    /// The link with this number.
+    pub(crate) fn at(&self, index: u32) -> Answer<Option<Link>> {
+        let request = self.handle.link().get().match_index(index).execute();
+        let answer = self.ask(async { std::pin::pin!(request).try_next().await })?;
+        Ok(answer.map(Link::from))
+    }
+
+    /// A new bridge, not yet switched on. Without an address of its own it would take the
+    /// lowest of its ports', and change it as they come and go.
+    pub fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> Answer<()> {
+        let bridge = LinkBridge::new(name).down().address(mac.to_vec()).mtu(mtu);
+        self.ask(self.handle.link().add(bridge.build()).execute())
+    }
+
+    /// Both ends of a wire at once: the peer is born in the container's namespace with its
+    /// name there, so it is never seen here.
+    pub fn add_veth(&self, veth: &Veth<'_>) -> Answer<()> {
+        let peer = LinkUnspec::new_with_name(veth.inside)
+            .address(veth.mac.to_vec())
+            .mtu(veth.mtu)
+            .setns_by_fd(veth.netns.as_raw_fd());
+        let here = LinkVeth::new(veth.name, veth.inside)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
+            .mtu(veth.mtu)
+            .controller(veth.bridge)
+            .up();
+        self.ask(self.handle.link().add(here.build()).execute())
+    }
+
+    /// Makes a link a port of the bridge.
+    pub fn set_bridge(&self, link: u32, bridge: u32) -> Answer<()> {
+        let port = LinkUnspec::new_with_index(link).controller(bridge).up();
+        self.ask(self.handle.link().set(port.build()).execute())
+    }
+
+    /// A link without addresses of IPv6: the kernel shall not give it one of its own (fe80::)
+    /// when it is switched on.
+    pub fn leave_without_ipv6(&self, link: u32) -> Answer<()> {
+        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        let none = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]);
+        let link = LinkUnspec::new_with_index(link).append_extra_attribute(none);
+        match self.ask(self.handle.link().set(link.build()).execute()) {
+            // A kernel without IPv6.
+            Err(Cause::Errno(Errno::EAFNOSUPPORT)) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Switches a link on.
+    pub fn set_up(&self, link: u32) -> Answer<()> {
+        let up = LinkUnspec::new_with_index(link).up();
+        self.ask(self.handle.link().set(up.build()).execute())
+    }
+
+    /// Gives a link an address; it may have it already.
+    ///
+    /// One of IPv6 would be tentative for a second, while the kernel asks whether somebody
+    /// else has it (RFC 4862, 5.4). Nobody has: it is leased.
+    pub fn add_address(&self, link: u32, address: IpNet) -> Answer<()> {
+        let addresses = self.handle.address();
+        let mut request = addresses.add(link, address.addr(), address.prefix_len()).replace();
+        if address.addr().is_ipv6() {
+            let nodad = AddressAttribute::Flags(AddressFlags::Nodad);
+            request.message_mut().attributes.push(nodad);
+        }
+        self.ask(request.execute())
+    }
+
+    /// Whatever has no other way leaves through this gateway. If there is such a route already,
+    /// that one stays.
+    pub fn add_default_route(&self, link: u32, gateway: IpAddr) -> Answer<()> {
+        let route = match gateway {
+            IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(link)
+                .gateway(gateway)
+                .build(),
+            IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .output_interface(link)
+                .gateway(gateway)
+                .build(),
+        };
+        match self.ask(self.handle.route().add(route).execute()) {
+            Err(Cause::Errno(Errno::EEXIST)) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Removes a link, and with a veth its other end; `false` if there is none of this name.
+    pub fn delete(&self, name: &str) -> Answer<bool> {
+        let link = LinkUnspec::new_with_name(name).build();
+        match self.ask(self.handle.link().del_with_message(link).execute()) {
+            Ok(()) => Ok(true),
+            Err(Cause::Errno(Errno::ENODEV)) => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+}
+
+impl From<LinkMessage> for Link {
+    fn from(message: LinkMessage) -> Self {
+        let up = message.header.flags.contains(LinkFlags::Up);
+        let mut link = Link { index: message.header.index, up, ..Link::default() };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::Address(mac) => link.mac = mac,
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::LinkInfo(infos) => {
+                    link.kind = infos.into_iter().find_map(|info| match info {
+                        LinkInfo::Kind(kind) => Some(kind),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+        link
+    }
+}
+
+/// A link's name: up to 15 bytes (netdevice(7), IFNAMSIZ), of which we use the harmless ones.
+pub fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let fits = (1..nix::libc::IF_NAMESIZE).contains(&name.len());
+    match fits && name.chars().all(plain) && !name.starts_with(['.', '-']) {
+        true => Ok(()),
+        false => Err(Error::new(format!("{name:?} cannot be the name of a link"))),
+    }
+}

@@ -1,0 +1,143 @@
+//! The program of chapter 4: `04-network --memory 64m ROOTFS -- ip addr`.
+
+mod alone;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ch01_clone::narrate::Narration;
+use ch01_clone::options::{self, NamespaceArgs, WatchArgs};
+use ch01_clone::{Context, ExitStatus, Plan, Program, Signals, Waiting, set_hostname};
+use ch02_chroot::options::RootfsArgs;
+use ch03_cgroups::options::LimitOptions;
+use ch03_cgroups::{Cgroup, Hierarchy, Limits, scope};
+use ch04_network::{Ask, DEFAULT};
+use clap::{Parser, ValueEnum};
+
+/// Run a program with its own view, its own root, its share of the machine and a wire
+#[derive(Parser)]
+#[command(name = "04-network", version)]
+struct Cli {
+    /// Which wire: to the default network's bridge, or none at all
+    #[arg(long, value_enum, default_value_t, conflicts_with = "no_net")]
+    network: Wire,
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
+    #[command(flatten)]
+    rootfs: RootfsArgs,
+    #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
+    watch: WatchArgs,
+    /// The directory that becomes /
+    #[arg(value_name = "ROOTFS")]
+    directory: PathBuf,
+    /// The program and its arguments
+    #[arg(last = true, default_value = "sh")]
+    command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Wire {
+    #[default]
+    Bridge,
+    None,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = match options::parse() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    options::run("04-network", || {
+        let limits = cli.limits.limits()?;
+        cli.namespaces.own_mounts()?;
+        let hierarchy = Hierarchy::probe()?;
+        if limits != Limits::default()
+            && !hierarchy.delegated()
+            && let Some(mut again) = scope::delegated_scope()
+        {
+            return Err(again.exec().into());
+        }
+        if !cli.namespaces.no_net && !nix::unistd::geteuid().is_root() {
+            return Ok(alone::again()?.code());
+        }
+        Narration::from(cli.watch.clone()).begin(None);
+        if limits == Limits::default() && !hierarchy.delegated() {
+            return Ok(wired(cli, None, Signals::catch()?)?.code());
+        }
+        // One that was killed has left its cgroup, which is empty.
+        hierarchy.sweep("dockster-04", |name| !alone::lives(name));
+        let cgroup = hierarchy.cgroup("dockster-04", &alone::name())?;
+        let signals = Signals::catch()?;
+        cgroup.create(&limits)?;
+        let status = wired(cli, Some(&cgroup), signals);
+        cgroup.kill().and_then(|()| cgroup.remove_and_prune())?;
+        Ok(status?.code())
+    })
+}
+
+/// Runs the container, and gives its wire back however it ends.
+fn wired(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<ExitStatus> {
+    if cli.namespaces.no_net {
+        return start(cli, cgroup, signals, |_| Ok(()));
+    }
+    let wire = cli.network;
+    let site = alone::site()?;
+    let asks = match wire {
+        Wire::Bridge => vec![Ask {
+            network: DEFAULT.to_owned(),
+            container: alone::name(),
+            name: alone::name(),
+            ..Ask::default()
+        }],
+        Wire::None => Vec::new(),
+    };
+    let status = start(cli, cgroup, signals, |child| {
+        let path = format!("/proc/{}/ns/net", child.pid());
+        let netns = File::open(&path).call(|| format!("open({path})"))?;
+        let mut networks = site.lock()?;
+        networks.sweep(alone::lives)?;
+        for note in networks.notes() {
+            eprintln!("04-network: {note}");
+        }
+        networks.attach(netns.as_fd(), &asks)?;
+        Ok(())
+    });
+    let detached = alone::leave(&site, &alone::name());
+    let status = status?;
+    detached?;
+    Ok(status)
+}
+
+/// `wire` is called while the child waits at its gate.
+fn start(
+    cli: Cli,
+    cgroup: Option<&Cgroup>,
+    signals: Signals,
+    wire: impl FnOnce(&Waiting) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitStatus> {
+    let mut program = Program::new(cli.command, options::environment("04-network"))?;
+    program.dies_with_parent = true;
+    let rootfs = cli.rootfs.rootfs(cli.directory, &cli.namespaces)?;
+    let hostname = cli.namespaces.hostname_or("04-network");
+    let directory = cgroup.map(Cgroup::dir).transpose()?.flatten();
+    let plan = Plan {
+        namespaces: cli.namespaces.namespaces(),
+        ids: cli.namespaces.ids(),
+        cgroup: directory.as_ref().map(AsFd::as_fd),
+    };
+    let child = plan.spawn(|gate| {
+        hostname.as_deref().map_or(Ok(()), set_hostname)?;
+        rootfs.enter()?;
+        program.find()?.exec(gate)
+    })?;
+    cgroup.map_or(Ok(()), |cgroup| cgroup.add_cloned(child.pid()))?;
+    wire(&child)?;
+    let (child, _) = child.start()?;
+    Ok(child.wait_forwarding(signals)?)
+}

@@ -1,0 +1,63 @@
+//! Catalogue: not needed to understand the chapter.
+//!
+//! Files that are whole at any time, and random numbers for ids.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use ch01_clone::{Context, Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a file holds; `None` where there is no such file.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).call(|| format!("open({path:?})")),
+    };
+    let parsed = serde_json::from_str(&text);
+    parsed.map(Some).map_err(|error| Error::new(format!("{path:?} is damaged: {error}")))
+}
+
+/// Writes it beside, and then in one step in its place: a reader, and whoever comes after a
+/// crash, finds the old or the new. `kept`: on the disk, too, for what outlives the machine's run.
+pub fn write<T: Serialize + ?Sized>(path: &Path, value: &T, kept: bool) -> Result<()> {
+    let beside = path.with_extension("new");
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|error| Error::new(error.to_string()))?;
+    text.push(b'\n');
+    let mut file = File::create(&beside).call(|| format!("open({beside:?}, O_CREAT)"))?;
+    file.write_all(&text).call(|| format!("write({beside:?})"))?;
+    if kept {
+        file.sync_all().call(|| format!("fsync({beside:?})"))?;
+    }
+    fs::rename(&beside, path).call(|| format!("rename({beside:?}, {path:?})"))
+}
+
+/// A directory that is nobody else's; it may be there already.
+pub fn directory(path: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.call(|| format!("mkdir({path:?})"))
+}
+
+/// Removes a directory with the files in it, if it is there.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).call(|| format!("unlink({path:?})"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// So many random bytes as hexadecimal digits.
+pub fn random<const BYTES: usize>() -> Result<String> {
+    let mut bytes = [0; BYTES];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .call(|| "read(/dev/urandom)")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -211,7 +211,9 @@ fn uploads_go_where_they_are_sent() -> Result<(), Failed> {
                 Act::Locate(Box::new(move |path| match kind {
                     "relative" => path.replace("/v2/own/blobs/uploads/", ""),
                     "absolute" => format!("http://{home}{path}"),
-                    "other host" => format!("http://{}{path}", home.replace("127.0.0.1", "localhost")),
+                    "other host" => {
+                        format!("http://{}{path}", home.replace("127.0.0.1", "localhost"))
+                    }
                     _ => format!("//{home}{path}"),
                 }))
             })
@@ -319,21 +321,19 @@ fn a_deaf_registry() -> Result<(), Failed> {
 
 fn what_a_registry_will_not_have() -> Result<(), Failed> {
     let large = || br#"{"errors": [{"code": "SIZE_INVALID", "message": "too large"}]}"#.to_vec();
-    let (house, registry, content) = with(move |asked, content| {
-        match brings(asked, noise(content)) {
+    let (house, registry, content) =
+        with(move |asked, content| match brings(asked, noise(content)) {
             true => Act::Answer(413, vec![], large()),
             false => Act::Serve,
-        }
-    })?;
+        })?;
     fails(&house, &registry, "size invalid: too large: 413")?;
     assert_eq!(attempts(&registry, noise(&content)), 1);
     // It says so, and hangs up before it has heard all.
-    let (house, registry, content) = with(move |asked, content| {
-        match brings(asked, noise(content)) {
+    let (house, registry, content) =
+        with(move |asked, content| match brings(asked, noise(content)) {
             true => Act::Early(413, large()),
             false => Act::Serve,
-        }
-    })?;
+        })?;
     fails(&house, &registry, "size invalid: too large: 413")?;
     assert!(attempts(&registry, noise(&content)) <= 2);
 
@@ -350,12 +350,11 @@ fn what_a_registry_will_not_have() -> Result<(), Failed> {
         ("POST", "/uploads/", 404, "404"),
         ("HEAD", "/blobs/", 403, "403"),
     ] {
-        let (house, registry, _) = with(move |asked, _| {
-            match asked.method == method && asked.path.contains(what) {
+        let (house, registry, _) =
+            with(move |asked, _| match asked.method == method && asked.path.contains(what) {
                 true => status(code),
                 false => Act::Serve,
-            }
-        })?;
+            })?;
         fails(&house, &registry, words)?;
         assert!(registry.asked(0).len() < 20, "it was asked again");
     }

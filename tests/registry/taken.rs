@@ -56,7 +56,8 @@ impl Taken {
             }
             ("PUT", tag) => Some(self.manifest(repository, tag, given)),
             ("HEAD", id) if path.contains("/blobs/") => {
-                let there = self.blobs.contains_key(&key(id)) || of_content(repository, id, content);
+                let there =
+                    self.blobs.contains_key(&key(id)) || of_content(repository, id, content);
                 Some(if there { said(200, &[]) } else { said(404, &[]) })
             }
             _ => None,

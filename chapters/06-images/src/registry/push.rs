@@ -69,9 +69,8 @@ impl Store {
         let endpoint = push.registries.own(&reference.domain);
         let credential = push.keychain.get(&reference.domain)?;
         let scope = format!("repository:{path}:pull,push");
-        let connect = |scope| {
-            Client::connect(&endpoint, push.registries, Some(scope), credential.clone())
-        };
+        let connect =
+            |scope| Client::connect(&endpoint, push.registries, Some(scope), credential.clone());
         let client = connect(scope.clone())?;
         // With a token of its own: who may not read there may still write here.
         let mounting = || {
@@ -119,11 +118,7 @@ impl Store {
     }
 
     /// What was pulled from other repositories of the same registry.
-    fn sources(
-        &self,
-        entries: &[Descriptor],
-        to: &Reference,
-    ) -> Result<HashMap<Digest, String>> {
+    fn sources(&self, entries: &[Descriptor], to: &Reference) -> Result<HashMap<Digest, String>> {
         let mut sources = HashMap::new();
         for entry in entries {
             let Some(from) = source_of(entry).map(name::parse).transpose()? else { continue };

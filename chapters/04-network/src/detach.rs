@@ -45,7 +45,8 @@ impl Networks {
         for network in self.list() {
             let leases = self.leases(network)?;
             if let Some(lease) = leases.iter().find(|lease| lease.container == container) {
-                add_routes(&inside, network, lease)?;
+                let link = inside.existing(&lease.interface)?;
+                add_routes(&inside, network, &lease.interface, link.index)?;
             }
         }
         Ok(())

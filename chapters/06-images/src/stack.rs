@@ -24,8 +24,8 @@ use crate::{digest, trees, whiteout};
 /// Layers, the topmost first.
 #[derive(Debug)]
 pub struct Stack {
-    layers: Vec<Root>,
-    in_user_namespace: bool,
+    pub(crate) layers: Vec<Root>,
+    pub(crate) in_user_namespace: bool,
 }
 
 /// What lies at a path of the whole tree.

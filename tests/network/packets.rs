@@ -107,8 +107,8 @@ fn from_localhost() -> Result<(), Failed> {
     let ports = ["8080:80/tcp", "8080:80/udp", "127.0.0.1=8083:80/tcp", "127.0.0.1=8083:80/udp"];
     let (world, ..) = World::with_one(&ports)?;
     answers(&world.host, "127.0.0.1:8080", "c17-2", "172.17.0.1")?;
-    answers(&world.host, "192.0.2.1:8080", "c17-2", "192.0.2.1")?;
-    answers(&world.host, "[2001:db8::1]:8080", "c17-2", "2001:db8::1")?;
+    answers(&world.host, "192.0.2.1:8080", "c17-2", "172.17.0.1")?;
+    answers(&world.host, "[2001:db8::1]:8080", "c17-2", "fd00:17::1")?;
     answers(&world.host, "127.0.0.1:8083", "c17-2", "172.17.0.1")?;
     closed(&world.host, &["192.0.2.1:8083"])
 }

@@ -73,6 +73,8 @@ impl World {
         let container = Host::new()?;
         self.host.wire(&lease.link, &container, "eth0")?;
         self.host.ip(&format!("link set {} master {}", lease.link, network.bridge))?;
+        // Where bridged packets pass the rules (br_netfilter), they may go back as they came.
+        self.host.ip(&format!("link set {} type bridge_slave hairpin on", lease.link))?;
         for (range, address) in network.ranges.iter().zip(&lease.addresses) {
             container.address("eth0", &address.to_string())?;
             container.ip(&format!("route add default via {}", range.gateway))?;

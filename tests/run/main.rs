@@ -11,6 +11,7 @@ mod hello;
 mod images;
 mod isolation;
 mod limits;
+mod links;
 mod list;
 mod options;
 mod signals;
@@ -29,6 +30,7 @@ fn main() {
         words::trials(),
         options::trials(),
         volumes::trials(),
+        links::trials(),
         images::trials(),
         list::trials(),
         stdio::trials(),

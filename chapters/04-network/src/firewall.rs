@@ -72,8 +72,8 @@ impl Firewall {
     }
 
     /// Lets a lease in. `false`: the table or a part of it is not there (nobody was before,
-    /// or somebody flushed it), so that it has to be rebuilt. EBUSY: one of its ports is
-    /// another's.
+    /// or somebody flushed it), so that it has to be rebuilt. EEXIST
+    /// (EBUSY of some kernels): one of its ports is another's.
     pub fn admit(&self, network: &Network, lease: &Lease) -> Result<bool> {
         let mut batch = Batch::new(&self.table);
         batch.add(&of_network(network));
@@ -182,12 +182,12 @@ fn rules(batch: &mut Batch, guard: Guard) {
     batch.add_chain("leaving", Some(Hook::PostRouting));
     // What comes from 127.0.0.1 could not be answered.
     batch.add_rule("leaving", "localhost", [oif(In("bridges")), from_127(), masquerade()]);
-    // Neighbours would answer each other directly, with a source that nobody asked.
-    batch.add_rule(
-        "leaving",
-        "hairpin",
-        [iif(In("bridges")), oif(In("bridges")), redirected(), masquerade()],
-    );
+    // Neighbours would answer each other directly, with a source that nobody asked. Where
+    // bridged packets pass the rules too (br_netfilter), no link is known as their first.
+    for first in [In("bridges"), Named("")] {
+        let words = [iif(first), oif(In("bridges")), redirected(), masquerade()];
+        batch.add_rule("leaving", "hairpin", words);
+    }
     // Outside nobody knows the way to a container's address; to one of IPv6 they may.
     let out = || [iif(In("bridges")), oif(NotIn("bridges"))];
     let words = out().into_iter().chain([family(V4), masquerade()]);

@@ -1,14 +1,15 @@
 //! `cargo x lab`.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use course::lab::{self, Ceiling, Lab, Scratch};
-use course::{programs, rootfs, run, tree};
+use course::{exercise, programs, rootfs, run, tree};
 use nix::unistd::geteuid;
 
 /// Open a shell in a sandbox, where nothing can hurt this machine
@@ -67,6 +68,7 @@ fn shell(args: LabArgs) -> Result<u8> {
     let ceiling = Ceiling::find()?;
     let scratch = Scratch::new()?;
     rootfs::make(&scratch.path().join("rootfs"))?;
+    put_what_the_chapter_has(&chapter, scratch.path())?;
     // Who gives a command wants to see what that says, and nothing else.
     let quiet = !args.command.is_empty();
     if !quiet {
@@ -81,6 +83,18 @@ fn shell(args: LabArgs) -> Result<u8> {
         quiet,
     };
     Ok(lab.run(&ceiling)?)
+}
+
+/// Copies of the files in `chapters/NN-name/lab`, to play with.
+fn put_what_the_chapter_has(chapter: &str, scratch: &Path) -> Result<()> {
+    let known = programs::chapters(&tree()).into_iter().filter(|known| known.number == chapter);
+    for folder in known.map(|known| tree().join("chapters").join(known.name).join("lab")) {
+        for file in exercise::files(&folder) {
+            let copy = scratch.join(exercise::name(&file));
+            fs::copy(&file, &copy).with_context(|| file.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn greet(chapter: &str, ceiling: &Ceiling, seconds: u64) {

@@ -140,7 +140,7 @@ impl Batch {
     }
 
     /// `add element`: they are there afterwards. An entry of a map that is there with
-    /// other data is EBUSY.
+    /// other data is EEXIST or EBUSY.
     pub fn add(&mut self, elements: &[Element]) {
         self.elements("add element of", NLM_F_CREATE, elements, NfTablesMessage::NewSetElement);
     }

@@ -71,6 +71,7 @@ pub fn range(subnet: IpNet, gateway: Option<IpAddr>) -> Result<Range> {
 pub fn choose(range: &Range, asked: Option<IpAddr>, taken: &HashSet<IpAddr>) -> Result<IpNet> {
     let subnet = &range.subnet;
     let free = |address: &IpAddr| *address != range.gateway && !taken.contains(address);
+    // HOLE: 04.1
     let address = match asked {
         Some(address) if !is_usable(subnet, address) => {
             return Err(Error::new(format!(
@@ -86,6 +87,7 @@ pub fn choose(range: &Range, asked: Option<IpAddr>, taken: &HashSet<IpAddr>) -> 
         })?,
     };
     IpNet::new(address, subnet.prefix_len()).map_err(|error| Error::new(error.to_string()))
+    // HOLE_END: 04.1
 }
 
 /// The hardware address that goes with an address. Whoever gets the address next gets this one

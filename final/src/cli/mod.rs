@@ -3,6 +3,7 @@
 mod attach;
 mod build;
 mod commit;
+mod context;
 mod containers;
 mod cp;
 mod doctor;

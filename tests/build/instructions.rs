@@ -180,7 +180,10 @@ fn archives() -> Result<(), Failed> {
             Ok::<_, Failed>(shop.house.dockster(words).input(std::fs::read(&archive)?))
         };
         build(&["-"])?.success()?;
-        assert_eq!(shop.says("cat /all/file; ls -A /all")?, "1.dockerignore\nDockerfile\nfile\nlink\n");
+        assert_eq!(
+            shop.says("cat /all/file; ls -A /all")?,
+            "1.dockerignore\nDockerfile\nfile\nlink\n"
+        );
         build(&["-f", "more/Other", "-"])?.success()?.complains("Step 1/1 : FROM busybox")?;
         let done = build(&["-f", "link", "-"])?.code(1)?;
         done.complains("the archive has no \"link\"")?;

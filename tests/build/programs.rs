@@ -53,7 +53,9 @@ VOLUME /v\nRUN mkdir -p /v; echo kept >/v/file\n",
 /// In a root that has no place for it, either.
 fn mounted() -> Result<(), Failed> {
     let house = House::with(|tree| {
-        Ok(["dev", "proc", "sys"].iter().try_for_each(|name| std::fs::remove_dir(tree.join(name)))?)
+        Ok(["dev", "proc", "sys"]
+            .iter()
+            .try_for_each(|name| std::fs::remove_dir(tree.join(name)))?)
     })?;
     let shop = Workshop::in_house(house, &[])?;
     shop.image("FROM busybox\nRUN test -e /proc/self/exe && echo 1 >/made\n")?;

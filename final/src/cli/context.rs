@@ -64,7 +64,13 @@ impl Material {
             let mut text = String::new();
             stdin().lock().read_to_string(&mut text).context("standard input")?;
             let ignore = read(&context.join(".dockerignore"))?.unwrap_or_default();
-            return Ok(Self { text, file: "Dockerfile".to_owned(), ignore, dir, ..Self::default() });
+            return Ok(Self {
+                text,
+                file: "Dockerfile".to_owned(),
+                ignore,
+                dir,
+                ..Self::default()
+            });
         }
         let path = file.map_or_else(|| context.join("Dockerfile"), Path::to_owned);
         let failed = || format!("failed to read dockerfile: open {path:?}");

@@ -3,8 +3,8 @@
 mod attach;
 mod build;
 mod commit;
-mod context;
 mod containers;
+mod context;
 mod cp;
 mod doctor;
 mod exec;

@@ -4,6 +4,7 @@
 mod held;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dockster_tests::{Done, Failed, Need, Run, TempDir, Terminal, Trial, busybox_rootfs, trial};
 use nix::sys::signal::{Signal, kill};
@@ -42,6 +43,8 @@ impl House {
     fn run(&self, options: &[&str], script: &str) -> Run {
         Run::new(env!("CARGO_BIN_EXE_04-network"))
             .env("XDG_RUNTIME_DIR", self.state.path())
+            // The kernel's lock on all links is one for all namespaces of the machine.
+            .limit(Duration::from_secs(120))
             .args(options)
             .arg(self.root.path())
             .args(["--", "sh", "-c", script])
@@ -77,7 +80,8 @@ impl House {
                 None => steps.push((step, 1)),
             }
         }
-        for known in ["lease", "bridge", "veth", "address", "route", "detach"] {
+        let known = ["lease", "bridge", "veth", "address", "route", "detach"];
+        for known in known {
             assert!(steps.iter().any(|(step, _)| step == known), "{known} is not among {steps:?}");
         }
         Ok(steps)

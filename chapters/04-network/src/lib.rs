@@ -9,17 +9,23 @@
 pub mod addresses;
 pub mod attach;
 mod detach;
+pub mod firewall;
+pub mod forwarding;
 pub mod inside;
 pub mod lease;
 mod leases;
 pub mod links;
 pub mod network;
 pub mod networks;
+pub mod nft;
 mod ranges;
 mod routes;
 mod store;
+mod sysctl;
 
 pub use attach::Ask;
+pub use firewall::Firewall;
+pub use forwarding::{Forwarding, Guard};
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
 pub use networks::{DEFAULT, Networks, New, Site};

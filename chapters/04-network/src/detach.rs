@@ -21,9 +21,11 @@ impl Networks {
 
     /// Takes those off that are not alive any more: what somebody who was killed has left.
     /// `alive` is asked with a container's id.
+    // ANCHOR: sweep
     pub fn sweep(&mut self, alive: impl Fn(&str) -> bool) -> Result<()> {
         self.release_where(|lease| !alive(&lease.container))
     }
+    // ANCHOR_END: sweep
 
     /// Takes a container off one network. If it lives on in `netns` and this was its way out,
     /// another network's becomes it.

@@ -9,6 +9,7 @@
 pub mod addresses;
 pub mod attach;
 mod detach;
+pub mod explain;
 pub mod firewall;
 pub mod forwarding;
 mod host;

@@ -87,6 +87,7 @@ impl Site {
     /// not the one that others find under its name.
     fn flock(&self) -> Result<Flock<File>> {
         let open = || format!("open({:?})", self.dir);
+        // ANCHOR: flock
         loop {
             store::directory(&self.dir)?;
             let dir = File::open(&self.dir).call(open)?;
@@ -97,6 +98,7 @@ impl Site {
                 return Ok(lock);
             }
         }
+        // ANCHOR_END: flock
     }
 
     /// What is written down. A directory without its file is one that somebody did not

@@ -1,6 +1,6 @@
 //! What each instruction means, seen from the image.
 
-use dockster_tests::{Failed, Trial};
+use dockster_tests::{Failed, Run, Trial};
 use serde_json::json;
 
 use crate::tools::beside;
@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         beside("triggers_wait_for_the_next_build", &[], triggers),
         beside("each_instruction_is_in_the_history", &[], history),
         beside("a_dockerfile_may_come_alone", &[], alone),
+        beside("a_context_may_come_as_an_archive", &[], archives),
         beside("names_files_and_targets", &[], names),
     ]
 }
@@ -161,6 +162,36 @@ fn alone() -> Result<(), Failed> {
     done.success()?;
     assert_eq!(shop.says("cat /file")?, "1");
     Ok(())
+}
+
+/// The context is an archive, packed or not; no link in it leads out of it.
+fn archives() -> Result<(), Failed> {
+    let dockerfile = "FROM busybox\nCOPY . /all/\n";
+    let files = [("Dockerfile", dockerfile), ("file", "1"), ("more/Other", "FROM busybox\n")];
+    let shop = Workshop::new(&files)?;
+    shop.write(".dockerignore", "more\n")?;
+    std::os::unix::fs::symlink("/etc/passwd", shop.context().join("link"))?;
+    for pack in ["", "z"] {
+        let archive = shop.house.join("context.tar");
+        let tar = Run::new("tar").arg(format!("-c{pack}f")).arg(&archive);
+        tar.arg("-C").arg(shop.context()).arg(".").success()?;
+        let build = |words: &[&str]| {
+            let words = ["build", "-t", "it"].iter().chain(words).copied();
+            Ok::<_, Failed>(shop.house.dockster(words).input(std::fs::read(&archive)?))
+        };
+        build(&["-"])?.success()?;
+        assert_eq!(
+            shop.says("cat /all/file; ls -A /all")?,
+            "1.dockerignore\nDockerfile\nfile\nlink\n"
+        );
+        build(&["-f", "more/Other", "-"])?.success()?.complains("Step 1/1 : FROM busybox")?;
+        let done = build(&["-f", "link", "-"])?.code(1)?;
+        done.complains("the archive has no \"link\"")?;
+        build(&["-f", "none", "-"])?.code(1)?.complains("the archive has no \"none\"")?;
+    }
+    let done = shop.house.dockster(["build", "-"]).input("FROM busybox\n\u{1}").code(1)?;
+    done.complains("neither a tar archive, nor one packed by gzip or zstd")?;
+    shop.house.nothing_left()
 }
 
 fn names() -> Result<(), Failed> {

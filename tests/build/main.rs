@@ -9,6 +9,8 @@ mod copies;
 mod errors;
 mod instructions;
 mod programs;
+#[path = "../registry/server.rs"]
+mod server;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;

@@ -3,13 +3,14 @@
 use dockster_tests::{Failed, Trial};
 use nix::sys::signal::Signal;
 
-use crate::tools::{Background, beside, wait_for_process};
+use crate::tools::{Background, House, beside, wait_for_process};
 use crate::workshop::Workshop;
 
 pub fn trials() -> Vec<Trial> {
     vec![
         beside("programs_find_what_was_said_before_them", &[], found),
         beside("changes_and_removals_are_in_the_layer", &[], changes),
+        beside("what_is_mounted_is_not_in_the_layer", &[], mounted),
         beside("here_documents_are_run", &[], documents),
         beside("a_program_that_fails_ends_the_build", &[], failing),
         beside("a_quiet_build_says_only_the_id", &[], quiet),
@@ -47,6 +48,25 @@ VOLUME /v\nRUN mkdir -p /v; echo kept >/v/file\n",
     // What the image was made of is as it was.
     shop.house.sh([], "test -e /etc/group && test ! -e /d").success()?;
     Ok(())
+}
+
+/// In a root that has no place for it, either.
+fn mounted() -> Result<(), Failed> {
+    let house = House::with(|tree| {
+        Ok(["dev", "proc", "sys"]
+            .iter()
+            .try_for_each(|name| std::fs::remove_dir(tree.join(name)))?)
+    })?;
+    let shop = Workshop::in_house(house, &[])?;
+    shop.image("FROM busybox\nRUN test -e /proc/self/exe && echo 1 >/made\n")?;
+    shop.write("Dockerfile", "FROM busybox\nCOPY --from=it / /found/\n")?;
+    shop.build(["-t", "seen"]).success()?;
+    let words = ["seen", "sh", "-c", "cat /found/made; ls -A /found"];
+    let seen = shop.house.run(words).success()?.stdout;
+    let names: Vec<_> = seen.lines().collect();
+    assert!(names.contains(&"1") && names.contains(&"bin"), "{seen}");
+    assert!(!names.iter().any(|name| ["dev", "proc", "sys"].contains(name)), "{seen}");
+    shop.house.nothing_left()
 }
 
 fn documents() -> Result<(), Failed> {

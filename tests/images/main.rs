@@ -8,6 +8,9 @@ mod hostile;
 mod imports;
 mod layers;
 mod limits;
+mod mutants;
+mod odd;
+mod packed;
 mod stacks;
 mod tools;
 mod users;
@@ -21,6 +24,9 @@ fn main() {
         layers::trials(),
         hostile::trials(),
         limits::trials(),
+        odd::trials(),
+        mutants::trials(),
+        packed::trials(),
         imports::trials(),
         changes::trials(),
         stacks::trials(),

@@ -19,6 +19,9 @@ pub fn trials() -> Vec<Trial> {
         trial("archives_of_skopeo_are_loaded", &umoci, skopeo),
         trial("a_layer_belongs_to_those_below_it", &any, chains),
         trial("what_a_layer_does_not_say_is_as_it_was_below", &any, not_said),
+        trial("an_opaque_root_hides_all_that_is_below_it", &mount, opaque_root),
+        trial("links_that_lead_nowhere_are_taken_away", &mount, dangling),
+        trial("a_path_of_two_thousand_names_in_a_stack", &any, deep),
         trial("archives_that_lie_are_not_loaded", &any, lies),
         trial("links_of_lower_layers_lead_nowhere_outside", &any, hostile),
         trial("a_hundred_and_twenty_layers", &mount, many),
@@ -133,6 +136,108 @@ fn debian() -> Result<(), Failed> {
     std::os::unix::fs::symlink(debian, place.join("base.tar"))?;
     make(&place)?;
     compare(&place)
+}
+
+/// The tree of an image of these layers, as a container finds it.
+fn tree_of(place: &Place, layers: Vec<Archive>) -> Result<String, Failed> {
+    layers_of(place, layers)?;
+    merged(place, "x")
+}
+
+/// An image `x` of these layers, the lowest first.
+fn layers_of(place: &Place, layers: Vec<Archive>) -> Result<(), Failed> {
+    let mut script = "mkdir -p L/blobs/sha256; cd L".to_owned();
+    let mut ids = Vec::new();
+    for (number, layer) in layers.into_iter().enumerate() {
+        let bytes = layer.done();
+        let id = ch06_images::digest::of(&bytes).digest().to_owned();
+        fs::write(place.join(&format!("layer{number}")), &bytes)?;
+        script += &format!("; cp ../layer{number} blobs/sha256/{id}");
+        ids.push((id, bytes.len()));
+    }
+    let diffs: Vec<String> = ids.iter().map(|(id, _)| format!("\"sha256:{id}\"")).collect();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        diffs.join(",")
+    );
+    let descriptor = |kind: &str, id: &str, size: usize| {
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{id}","size":{size}"#
+        )
+    };
+    let of = |bytes: &str| ch06_images::digest::of(bytes.as_bytes()).digest().to_owned();
+    let all: Vec<String> =
+        ids.iter().map(|(id, size)| descriptor("layer.v1.tar", id, *size) + "}").collect();
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{}}},"layers":[{}]}}"#,
+        descriptor("config.v1+json", &of(&config), config.len()),
+        all.join(",")
+    );
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{},"annotations":{{"org.opencontainers.image.ref.name":"x"}}}}]}}"#,
+        descriptor("manifest.v1+json", &of(&manifest), manifest.len())
+    );
+    for (name, text) in [(of(&config), &config), (of(&manifest), &manifest)] {
+        fs::write(place.join(&name), text)?;
+        script += &format!("; cp ../{name} blobs/sha256/{name}");
+    }
+    fs::write(place.join("index"), index)?;
+    script += r#"; cp ../index index.json; echo '{"imageLayoutVersion":"1.0.0"}' >oci-layout
+        tar -cf ../image.tar ."#;
+    sh(place.path(), &script)?;
+    let load = helper_run("load").arg(place.join("store")).arg(place.join("image.tar"));
+    outcome(load)??;
+    Ok(())
+}
+
+/// Of the roots of its layers overlayfs makes one, whatever attributes they have.
+fn opaque_root() -> Result<(), Failed> {
+    let place = Place::new();
+    let below = Archive::new().file("old", "").file("both/old", "").link("link", "old");
+    let above = Archive::new().file("both/new", "").file(".wh..wh..opq", "").file("new", "");
+    let tree = tree_of(&place, vec![below, above])?;
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(names, ["", "both", "both/new", "new"], "{tree}");
+    Ok(())
+}
+
+fn dangling() -> Result<(), Failed> {
+    let place = Place::new();
+    let below = Archive::new()
+        .link("nowhere", "not/there")
+        .link("circle", "circle")
+        .link("out", "../../outside/marker")
+        .dir("d")
+        .link("d/absolute", "/not/there")
+        .link("e", "d")
+        .file("d/file", "");
+    let above = ["nowhere", "circle", "out", "d/absolute", "e/file"].iter();
+    let above = above.fold(Archive::new(), |all, path| match path.split_once('/') {
+        Some((dir, name)) => all.file(&format!("{dir}/.wh.{name}"), ""),
+        None => all.file(&format!(".wh.{path}"), ""),
+    });
+    let tree = tree_of(&place, vec![below, above])?;
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(names, ["", "d", "e"], "{tree}");
+    Ok(())
+}
+
+/// As many as a path may have: made below, then seen, changed and taken away above.
+fn deep() -> Result<(), Failed> {
+    let place = Place::new();
+    let path = |depth: usize, name: &str| "d/".repeat(depth) + name;
+    let at = |all: Archive, path: String| all.records(&[("path", path.as_bytes())]).file("x", "");
+    let below = at(at(Archive::new(), path(2000, "gone")), path(2000, "stays"));
+    let above = (1..6).fold(Archive::new(), |all, n| at(all, path(n * 399, "new")));
+    let above = at(at(above, path(2000, ".wh.gone")), path(1999, ".wh.never"));
+    layers_of(&place, vec![below, above])?;
+    let resolve = helper_run("resolve").arg(place.join("store")).arg("x");
+    let said = outcome(resolve.limit(Duration::from_secs(120)))??;
+    let top = said.lines().nth(1).expect("a layer");
+    let script = format!("cd {top}; find . -type c -printf '%f\\n'; find . -name new | wc -l");
+    assert_eq!(sh(place.path(), &script)?, "gone\n5\n");
+    outcome(helper_run("remove").arg(place.join("store")).arg("x"))??;
+    Ok(())
 }
 
 fn skopeo() -> Result<(), Failed> {

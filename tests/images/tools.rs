@@ -149,6 +149,17 @@ impl Archive {
         self
     }
 
+    /// What GNU's archives put before an entry whose name (`L`) or link (`K`) is long.
+    pub fn long(self, kind: u8, text: &[u8]) -> Self {
+        self.entry("././@LongLink", EntryType::new(kind), "", &[text, b"\0"].concat(), |_| {})
+    }
+
+    /// Blocks as they are.
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.get_mut().extend(bytes);
+        self
+    }
+
     pub fn entry(
         mut self,
         name: &str,
@@ -188,6 +199,7 @@ pub fn helper(args: Vec<OsString>) {
         "apply" => Root::open(path(1))
             .and_then(|root| apply(std::io::stdin().lock(), &root, limits(2)))
             .map(|summary| writeln!(out, "{summary:?}").expect("into memory")),
+        "mutants" => crate::mutants::helper(path(1), &mut out),
         "list" => {
             list_into(path(1), Path::new(""), &mut out);
             Ok(())
@@ -298,7 +310,7 @@ fn merged(
 }
 
 /// Everything that matters of a tree, in order.
-fn list_into(top: &Path, path: &Path, out: &mut String) {
+pub fn list_into(top: &Path, path: &Path, out: &mut String) {
     let full = top.join(path);
     let stat = fs::symlink_metadata(&full).expect("lstat");
     let kind = stat.file_type();

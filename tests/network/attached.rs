@@ -153,6 +153,12 @@ fn ipv6_is_usable_at_once() -> Result<(), Failed> {
     assert!(two.reaches(&one, &leases[0].addresses[1].addr().to_string())?);
     let route = one.ip("-6 route show default")?;
     assert_eq!(route[0]["gateway"], network.ranges[1].gateway.to_string());
+    // Also where new links are without it.
+    let other = Netns::new()?;
+    let default = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+    other.inside(move || fs::write(default, "1"))?;
+    let leases = dockster.lock()?.attach(other.0.as_fd(), &[ask("three", "six")])?;
+    assert!(one.reaches(&other, &leases[0].addresses[1].addr().to_string())?);
     // Nobody believes a router that announces itself: neither inside nor on the host.
     let setting = |link: &str, name: &str| format!("/proc/sys/net/ipv6/conf/{link}/{name}");
     let (accept, disable) = (setting("eth0", "accept_ra"), setting("eth0", "disable_ipv6"));
@@ -160,8 +166,8 @@ fn ipv6_is_usable_at_once() -> Result<(), Failed> {
     assert_eq!(one.inside(move || fs::read_to_string(disable))?, "0\n");
     assert_eq!(fs::read_to_string(setting(&network.bridge, "accept_ra"))?, "0\n");
     let (four, _) = dockster.container("four", &["bridge"])?;
-    let disable = setting("eth0", "disable_ipv6");
-    assert_eq!(four.inside(move || fs::read_to_string(disable))?, "1\n");
+    assert_eq!(four.ip("-6 addr show eth0")?[0]["addr_info"], serde_json::Value::Null);
+    assert_eq!(ip("-6 addr show dockster0")?[0]["addr_info"], serde_json::Value::Null);
     assert_eq!(fs::read_to_string(setting("dockster0", "accept_ra"))?, "0\n");
     Ok(())
 }

@@ -59,23 +59,22 @@ fn two_hundred_at_once() -> Result<(), Failed> {
 
 fn ten_of_two_hundred() -> Result<(), Failed> {
     let (dir, which) = (std::env::var_os(DIR).ok_or("no place")?, std::env::var(WHICH)?);
-    let site = ch04_network::Site { dir: dir.into(), prefix: "dockster".to_owned() };
-    let threads: Vec<_> = (0..10)
-        .map(|number| {
-            let (site, name) = (site.clone(), format!("c{which}-{number}"));
-            std::thread::spawn(move || -> Result<Netns, Failed> {
-                let netns = Netns::new()?;
-                site.lock()?.attach(netns.0.as_fd(), &[ask(&name, "bridge")])?;
-                Ok(netns)
-            })
-        })
-        .collect();
-    let namespaces: Result<Vec<_>, _> =
-        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect();
-    let namespaces = namespaces?;
+    let (dir, prefix) = (std::path::PathBuf::from(dir), "dockster".to_owned());
+    let common = dir.with_file_name("common");
+    let site = ch04_network::Site { dir, prefix, common };
+    // One namespace for all ten: many at once take the kernel long to clear away.
+    let netns = Netns::new()?;
+    std::thread::scope(|scope| {
+        let attach = |number| {
+            let name = format!("c{which}-{number}");
+            Ok(site.lock()?.attach(netns.0.as_fd(), &[ask(&name, "bridge")])?)
+        };
+        let threads: Vec<_> = (0..10).map(|number| scope.spawn(move || attach(number))).collect();
+        let attached = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        attached.collect::<Result<Vec<_>, Failed>>()
+    })?;
     println!("attached");
     std::io::stdin().read_line(&mut String::new())?;
-    drop(namespaces);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use ch04_network::{Ask, Lease, Networks, Site};
 use dockster_tests::{Failed, Need, Run, TempDir, Trial, host, trial};
@@ -20,7 +21,9 @@ pub type Part = (&'static str, fn() -> Result<(), Failed>);
 pub fn trial_of((name, _): &Part) -> Trial {
     let name = *name;
     trial(name, &[Need::UserNamespaces, Need::Program("ip")], move || {
-        as_host(std::env::current_exe()?).env(PART, name).success().map(drop)
+        // Some of them are many runs, one after the other.
+        let run = as_host(std::env::current_exe()?).env(PART, name);
+        run.limit(Duration::from_secs(240)).success().map(drop)
     })
 }
 
@@ -98,7 +101,7 @@ impl Netns {
         let address = SocketAddr::new(address.parse()?, 0);
         let listener = other.inside(move || TcpListener::bind(address))?;
         let address = listener.local_addr()?;
-        let limit = dockster_tests::scaled(std::time::Duration::from_secs(5));
+        let limit = dockster_tests::scaled(Duration::from_secs(5));
         Ok(self.inside(move || TcpStream::connect_timeout(&address, limit)).is_ok())
     }
 }
@@ -112,7 +115,8 @@ pub struct Dockster {
 impl Dockster {
     pub fn new(prefix: &str) -> Dockster {
         let dir = TempDir::new();
-        let site = Site { dir: dir.path().join("networks"), prefix: prefix.to_owned() };
+        let (networks, common) = (dir.path().join("networks"), dir.path().join("common"));
+        let site = Site { dir: networks, prefix: prefix.to_owned(), common };
         Dockster { site, _dir: dir }
     }
 

@@ -6,17 +6,27 @@
 mod attached;
 mod beside;
 mod crowds;
+mod explains;
+mod forwards;
 mod hosts;
 mod kept;
 mod killed;
+mod lan;
+mod packets;
+mod rules;
+mod world;
 
 use dockster_tests::run;
 
 fn main() {
-    let parts: Vec<_> =
-        [attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
+    let links: &[_] =
+        &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
+    let rules: &[_] = &[explains::PARTS, forwards::PARTS, packets::PARTS, rules::PARTS].concat();
     match std::env::var(hosts::PART) {
-        Ok(part) => hosts::play(&[parts, crowds::PLAYED.to_vec()].concat(), &part),
-        Err(_) => run(parts.iter().map(hosts::trial_of).chain(killed::trials()).collect()),
+        Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
+        Err(_) => {
+            let trials = links.iter().map(hosts::trial_of).chain(rules.iter().map(lan::trial_of));
+            run(trials.chain(killed::trials()).collect())
+        }
     }
 }

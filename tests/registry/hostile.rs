@@ -1,5 +1,5 @@
-//! A registry of our own: it has one image, writes down what it is asked, and does to
-//! each answer whatever a test wants.
+//! A registry of our own: it has one image, takes others, writes down what it is asked, and
+//! does to each answer whatever a test wants.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,6 +13,7 @@ use dockster_tests::{Failed, Run};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::taken::Taken;
 use crate::tools::House;
 
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -141,6 +142,16 @@ pub enum Act {
     Length(usize),
     /// Its body is this instead.
     Body(Vec<u8>),
+    /// It is right, but for this header.
+    Header(&'static str, String),
+    /// It sends elsewhere than it would.
+    Locate(Box<dyn Fn(&str) -> String>),
+    /// After so many bytes of what is sent here the connection ends.
+    HangUp(usize),
+    /// After so many bytes of what is sent here nobody takes any more, nor says anything.
+    Deaf(usize),
+    /// Another answer, without a look at what is sent: status and body.
+    Early(u16, Vec<u8>),
 }
 
 pub fn status(code: u16) -> Act {
@@ -151,12 +162,15 @@ pub fn status_with(code: u16, name: &str, value: &str) -> Act {
     Act::Answer(code, vec![(name.to_owned(), value.to_owned())], vec![])
 }
 
+pub type Sent = (u16, Vec<(String, String)>, Vec<u8>);
+
 type Plan = dyn Fn(&Asked) -> Act + Send + Sync;
 
 struct Shared {
     content: Content,
     plan: Box<Plan>,
     asked: Mutex<Vec<Asked>>,
+    taken: Mutex<Taken>,
     over: AtomicBool,
 }
 
@@ -174,7 +188,8 @@ impl Registry {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let (asked, over) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { content, plan: Box::new(plan), asked, over });
+        let (taken, plan) = (Mutex::default(), Box::new(plan));
+        let shared = Arc::new(Shared { content, plan, asked, taken, over });
         let ours = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -196,6 +211,11 @@ impl Registry {
     /// What it was asked so far, from the `from`th on.
     pub fn asked(&self, from: usize) -> Vec<Asked> {
         self.shared.asked.lock().expect("nobody panics with it")[from..].to_vec()
+    }
+
+    /// What was pushed here.
+    pub fn taken(&self) -> Taken {
+        self.shared.taken.lock().expect("nobody panics with it").clone()
     }
 
     /// How often something was asked for by GET.
@@ -237,10 +257,15 @@ impl Shared {
             all[all.len() - 1].clone()
         };
         let act = (self.plan)(&asked);
-        let (mut code, mut sent, mut body) = self.right(&asked);
-        if let Act::Answer(other, headers, text) = &act {
-            (code, sent, body) = (*other, headers.clone(), text.clone());
-        }
+        let Some(given) = self.given(&mut reader, &mut stream, &asked, &act)? else {
+            return Ok(());
+        };
+        let (mut code, mut sent, mut body) = match &act {
+            // It takes nothing then.
+            Act::Answer(code, headers, text) => (*code, headers.clone(), text.clone()),
+            Act::Early(code, text) => (*code, vec![], text.clone()),
+            _ => self.right(&asked, &given),
+        };
         if let (Act::Serve | Act::Cut(_) | Act::Stall(_) | Act::Flip(_), Some(start)) =
             (&act, asked.start())
             && code == 200
@@ -253,8 +278,18 @@ impl Shared {
                 (code, body) = (206, body.split_off(start));
             }
         }
-        if let Act::Body(other) = &act {
-            body = other.clone();
+        match &act {
+            Act::Body(other) => body = other.clone(),
+            Act::Locate(change) => {
+                for (_, value) in sent.iter_mut().filter(|(name, _)| name == "Location") {
+                    *value = change(value);
+                }
+            }
+            Act::Header(name, value) => {
+                sent.retain(|(other, _)| other != name);
+                sent.push(((*name).to_owned(), value.clone()));
+            }
+            _ => {}
         }
         let length = if let Act::Length(length) = act { length } else { body.len() };
         let mut head =
@@ -281,8 +316,37 @@ impl Shared {
         }
     }
 
+    /// What is sent along; nothing if there is to be no answer.
+    fn given(
+        &self,
+        reader: &mut impl Read,
+        stream: &mut TcpStream,
+        asked: &Asked,
+        act: &Act,
+    ) -> std::io::Result<Option<Vec<u8>>> {
+        let length = asked.headers.get("content-length").and_then(|text| text.parse().ok());
+        let mut given = Vec::new();
+        let most = match act {
+            Act::Early(..) => return Ok(Some(given)),
+            Act::HangUp(most) | Act::Deaf(most) => *most as u64,
+            _ => length.unwrap_or(0),
+        };
+        if asked.headers.contains_key("expect") {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        reader.take(most).read_to_end(&mut given)?;
+        while matches!(act, Act::Deaf(_)) && !self.over.load(Ordering::SeqCst) {
+            thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Ok((!matches!(act, Act::HangUp(_) | Act::Deaf(_))).then_some(given))
+    }
+
     /// What a good registry answers.
-    fn right(&self, asked: &Asked) -> (u16, Vec<(String, String)>, Vec<u8>) {
+    fn right(&self, asked: &Asked, given: &[u8]) -> Sent {
+        let taken = || self.taken.lock().expect("nobody panics with it");
+        if let Some(answer) = taken().answer(asked, given, &self.content) {
+            return answer;
+        }
         let path = asked.path.split('?').next().unwrap_or("");
         let last = path.rsplit('/').next().unwrap_or("");
         let id = if asked.path.ends_with("/manifests/1") { &self.content.tag } else { last };

@@ -8,8 +8,10 @@ mod hostile;
 mod images;
 mod logins;
 mod meanwhile;
+mod pushes;
 mod real;
 mod server;
+mod taken;
 mod tokens;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
@@ -18,8 +20,14 @@ mod tools;
 fn main() {
     dockster_tests::on_a_network_of_its_own();
     // It is the same on every kernel.
-    let all =
-        [real::trials(), logins::trials(), faults::trials(), tokens::trials(), meanwhile::trials()];
+    let all = [
+        real::trials(),
+        logins::trials(),
+        faults::trials(),
+        pushes::trials(),
+        tokens::trials(),
+        meanwhile::trials(),
+    ];
     let all = all.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

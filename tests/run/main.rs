@@ -5,12 +5,14 @@
 //! host, and its tests run one by one.
 
 mod archives;
+mod copied;
 mod debian;
 mod faults;
 mod hello;
 mod images;
 mod isolation;
 mod limits;
+mod links;
 mod list;
 mod options;
 mod signals;
@@ -30,6 +32,8 @@ fn main() {
         words::trials(),
         options::trials(),
         volumes::trials(),
+        links::trials(),
+        copied::trials(),
         images::trials(),
         list::trials(),
         stdio::trials(),

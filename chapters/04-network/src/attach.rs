@@ -18,7 +18,9 @@ use ipnet::IpNet;
 use netlink_packet_route::link::InfoKind;
 
 use crate::addresses;
-use crate::inside::{settle_ipv6, within};
+use crate::forwarding::prepare;
+use crate::host::Host;
+use crate::inside::{distrust_routers, within};
 use crate::lease::{Lease, Port};
 use crate::links::{Link, Links, Veth};
 use crate::network::Network;
@@ -48,10 +50,10 @@ pub struct Ask {
     pub ports: Vec<Port>,
 }
 
-/// One socket outside and one inside.
+/// Sockets outside and inside.
 struct Ends<'a> {
     netns: BorrowedFd<'a>,
-    host: Links,
+    host: Host,
     inside: Links,
 }
 
@@ -61,7 +63,7 @@ impl Networks {
     ///
     /// All of it or nothing: what was made before a failure is removed.
     pub fn attach(&mut self, netns: BorrowedFd<'_>, asks: &[Ask]) -> Result<Vec<Lease>> {
-        let host = Links::open()?;
+        let host = Host::open(&self.site)?;
         let inside = within(netns, Links::open)?;
         inside.set_up(LOOPBACK).call(|| "RTM_SETLINK(lo, IFF_UP)")?;
         let ends = Ends { netns, host, inside };
@@ -88,8 +90,9 @@ impl Networks {
         let network = self.find(&ask.network)?.clone();
         let lease = self.lease(&network, ask, &free_interface(&ends.inside)?)?;
         made.push((network.clone(), lease.clone()));
-        let bridge = self.bridge(&ends.host, &network)?;
-        wire(ends, &network, &lease, &bridge)
+        let bridge = self.bridge(&ends.host.links, &network)?;
+        wire(ends, &network, &lease, &bridge)?;
+        self.admit(&ends.host, &network, &lease)
     }
 
     /// The network's bridge: that which is there, or a new one. Only a finished one is switched
@@ -108,12 +111,16 @@ impl Networks {
             Some(bridge) => bridge,
             None => new_bridge(links, network)?,
         };
-        settle_ipv6(name, network.ranges.iter().any(|range| range.subnet.addr().is_ipv6()))?;
+        let ipv6 = network.ranges.iter().any(|range| range.subnet.addr().is_ipv6());
+        distrust_routers(name, ipv6)?;
+        prepare(name, !network.internal)?;
+        family(links, name, bridge.index, ipv6)?;
         for range in &network.ranges {
             let gateway = IpNet::new_assert(range.gateway, range.subnet.prefix_len());
             step!(
                 "bridge",
-                "The bridge has an address of its own: through it the containers leave, and                  the host finds them.",
+                "The bridge has an address of its own: through it the containers leave, and \
+                 the host finds them.",
                 "ip addr show type bridge",
                 "RTM_NEWADDR({name}, {gateway})",
                 links.add_address(bridge.index, gateway),
@@ -142,7 +149,8 @@ fn new_bridge(links: &Links, network: &Network) -> Result<Link> {
     let mtu = links.mtu().call(|| "RTM_GETROUTE(the default route)")?;
     step!(
         "bridge",
-        "A bridge is a switch made of software: what is plugged in is on one network. The          first container on a network brings it, the last takes it away.",
+        "A bridge is a switch made of software: what is plugged in is on one network. The \
+         first container on a network brings it, the last takes it away.",
         "ip -d link show type bridge",
         "RTM_NEWLINK({name}, bridge, mtu {mtu})",
         links.add_bridge(name, bridge_mac(network), mtu),
@@ -164,14 +172,16 @@ fn wire(ends: &Ends<'_>, network: &Network, lease: &Lease, bridge: &Link) -> Res
     let on = network.bridge.as_str();
     step!(
         "veth",
-        "A cable with two ends: one is plugged into the bridge, the other is in the          container's network namespace.",
+        "A cable with two ends: one is plugged into the bridge, the other is in the \
+         container's network namespace.",
         "ip link show type veth",
         "RTM_NEWLINK({host}, veth, master {on}, peer {inside} in the container)",
-        ends.host.add_veth(&veth),
+        ends.host.links.add_veth(&veth),
     )?;
     let ipv6 = lease.addresses.iter().any(|net| net.addr().is_ipv6());
-    within(ends.netns, || settle_ipv6(inside, ipv6))?;
+    within(ends.netns, || distrust_routers(inside, ipv6))?;
     let link = ends.inside.existing(inside)?;
+    family(&ends.inside, inside, link.index, ipv6)?;
     for address in &lease.addresses {
         step!(
             "address",
@@ -182,16 +192,23 @@ fn wire(ends: &Ends<'_>, network: &Network, lease: &Lease, bridge: &Link) -> Res
         )?;
     }
     ends.inside.set_up(link.index).call(|| format!("RTM_SETLINK({inside}, IFF_UP)"))?;
-    add_routes(&ends.inside, network, lease)
+    add_routes(&ends.inside, network, inside, link.index)
+}
+
+/// Before it is switched on.
+fn family(links: &Links, name: &str, index: u32, ipv6: bool) -> Result<()> {
+    let without = || format!("RTM_SETLINK({name}, IFLA_INET6_ADDR_GEN_MODE none)");
+    match ipv6 {
+        true => Ok(()),
+        false => links.leave_without_ipv6(index).call(without),
+    }
 }
 
 /// The way out, unless another network has given one, or this one has none.
-pub(crate) fn add_routes(inside: &Links, network: &Network, lease: &Lease) -> Result<()> {
+pub(crate) fn add_routes(inside: &Links, network: &Network, name: &str, index: u32) -> Result<()> {
     if network.internal {
         return Ok(());
     }
-    let name = lease.interface.as_str();
-    let link = inside.existing(name)?;
     for range in &network.ranges {
         let gateway = range.gateway;
         step!(
@@ -200,7 +217,7 @@ pub(crate) fn add_routes(inside: &Links, network: &Network, lease: &Lease) -> Re
              way out already, that one stays.",
             "nsenter -n -t PID ip route",
             "RTM_NEWROUTE(default via {gateway} dev {name})",
-            inside.add_default_route(link.index, gateway),
+            inside.add_default_route(index, gateway),
         )?;
     }
     Ok(())

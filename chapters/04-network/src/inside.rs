@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 
 use ch01_clone::{Context, Error, Result};
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 /// Does something in the network namespace `netns`, and comes back. It is the calling thread
@@ -20,22 +21,30 @@ pub fn within<T>(netns: BorrowedFd<'_>, f: impl FnOnce() -> Result<T>) -> Result
     result
 }
 
-/// What a link of ours does about IPv6, in the namespace that the calling thread is in: it has
-/// the addresses that are leased, or none at all, and never believes a router that announces
-/// itself. On the host's end such a router would be a container (CVE-2020-13401).
-pub fn settle_ipv6(link: &str, wanted: bool) -> Result<()> {
-    for (setting, value) in [("accept_ra", "0"), ("disable_ipv6", if wanted { "0" } else { "1" })] {
-        let path = format!("/proc/sys/net/ipv6/conf/{link}/{setting}");
-        match fs::write(&path, value) {
-            // A kernel without IPv6.
-            Err(error) if error.kind() == ErrorKind::NotFound && !wanted => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(error).call(|| format!("open({path:?})")).map_err(|error: Error| {
-                    error.hint("this kernel has no IPv6: use a network without")
-                });
-            }
-            other => other.call(|| format!("write({path:?}, {value})"))?,
+/// A link of ours, in the namespace that the calling thread is in, never believes a router that
+/// announces itself: on the host's end such a router would be a container (CVE-2020-13401).
+/// `ipv6`: it shall have addresses, which a host may have switched off for all new links.
+pub fn distrust_routers(link: &str, ipv6: bool) -> Result<()> {
+    set(link, "accept_ra", "0", ipv6)?;
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6");
+    // A write waits for the kernel's lock on all links by trying again and again: only if needed.
+    match ipv6 && fs::read_to_string(path).is_ok_and(|value| value.trim() != "0") {
+        true => set(link, "disable_ipv6", "0", ipv6),
+        false => Ok(()),
+    }
+}
+
+fn set(link: &str, setting: &str, value: &str, needed: bool) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/{setting}");
+    match fs::write(&path, value) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !needed => Ok(()),
+        written => {
+            written.call(|| format!("write({path:?}, {value})")).map_err(|error: Error| match error
+                .errno
+            {
+                Some(Errno::ENOENT) => error.hint("this kernel has no IPv6: use a network without"),
+                _ => error,
+            })
         }
     }
-    Ok(())
 }

@@ -13,7 +13,8 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -134,6 +135,19 @@ impl Links {
     pub fn set_bridge(&self, link: u32, bridge: u32) -> Answer<()> {
         let port = LinkUnspec::new_with_index(link).controller(bridge).up();
         self.ask(self.handle.link().set(port.build()).execute())
+    }
+
+    /// A link without addresses of IPv6: the kernel shall not give it one of its own (fe80::)
+    /// when it is switched on.
+    pub fn leave_without_ipv6(&self, link: u32) -> Answer<()> {
+        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        let none = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]);
+        let link = LinkUnspec::new_with_index(link).append_extra_attribute(none);
+        match self.ask(self.handle.link().set(link.build()).execute()) {
+            // A kernel without IPv6.
+            Err(Cause::Errno(Errno::EAFNOSUPPORT)) => Ok(()),
+            answer => answer,
+        }
     }
 
     /// Switches a link on.

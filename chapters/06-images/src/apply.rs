@@ -129,10 +129,7 @@ impl Applier<'_> {
             Meaning::Itself => {}
             Meaning::Nothing => return Ok(()),
             Meaning::Gone(gone) => return self.whiteout(parent(path), gone),
-            Meaning::Opaque => {
-                self.enter(parent(path))?;
-                return whiteout::make_opaque(self.place(), self.in_user_namespace);
-            }
+            Meaning::Opaque => return self.opaque(parent(path)),
         }
         self.enter(parent(path))?;
         self.space.take_entry()?;

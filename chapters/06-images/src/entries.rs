@@ -24,8 +24,9 @@ use crate::sparse::check;
 
 pub(crate) const BLOCK: usize = 512;
 
-/// More than the kernel allows for a path and all extended attributes of a file.
-const MAX_RECORDS: u64 = 4 << 20;
+/// As docker's and containerd's reader takes (Go's archive/tar): far more than a path and
+/// the attributes of a file need.
+const MAX_RECORDS: u64 = 1 << 20;
 
 /// The entries of an archive, and after each call of [`next`](Entries::next) its data.
 pub struct Entries<R> {

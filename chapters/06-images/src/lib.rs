@@ -41,6 +41,7 @@ mod links;
 mod load;
 mod member;
 pub mod name;
+mod opaque;
 mod place;
 mod records;
 pub mod registry;

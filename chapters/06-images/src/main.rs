@@ -141,6 +141,7 @@ fn push(store: &Store, image: &str) -> Result<()> {
 fn progress(digest: &str, size: u64, state: State) {
     let what = match state {
         State::Exists => "is there already",
+        State::Mounted => "is in another repository",
         State::Done => "done",
         State::Waiting | State::Moved(_) => return,
     };

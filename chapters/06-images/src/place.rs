@@ -34,8 +34,9 @@ impl Applier<'_> {
         if self.place.as_ref().is_some_and(|place| place.path == path) {
             return Ok(());
         }
+        let below = self.descend(path);
         self.leave()?;
-        let dir = self.open(path)?;
+        let dir = below.map_or_else(|| self.open(path), Ok)?;
         let stat = root::stat(&dir)?;
         let times = [
             TimeSpec::new(stat.st_atime, stat.st_atime_nsec),
@@ -54,28 +55,30 @@ impl Applier<'_> {
         }
     }
 
+    /// The directory right below the one that was entered, opened without going all the way.
+    fn descend(&self, path: &Path) -> Option<OwnedFd> {
+        let place = self.place.as_ref().filter(|place| path.parent() == Some(&place.path))?;
+        open_directory(&place.dir, path.file_name()?).ok()
+    }
+
     fn open(&mut self, path: &Path) -> Result<OwnedFd> {
         match self.root.lookup(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Err(error) if matches!(error.errno, Some(Errno::ENOENT | Errno::ENOTDIR)) => {}
             done => return done,
         }
-        if !self.stack.is_high() {
-            self.enter(parent(path))?;
-            self.make_here(path, None)?;
-            let dir = open_directory(self.place(), path.file_name().unwrap_or_default());
-            return self.leave().and(dir);
-        }
         // Not in this layer; a name in it may be a link of a layer below.
         let (real, _) = self.stack.follow(path)?;
-        let mut made = PathBuf::new();
+        let (mut made, mut walk) = (PathBuf::new(), self.stack.walk(Path::new(""))?);
         for part in &real {
+            let below = walk.step(part)?;
+            self.enter(&made)?;
             made.push(part);
-            self.enter(parent(&made))?;
-            let below = self.stack.find(&made)?;
             self.make_here(&made, below)?;
         }
-        self.leave()?;
-        self.root.lookup(&real, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        // Name by name: links may lead deeper than any path is long.
+        self.enter(&made)?;
+        let dir = self.place().try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)");
+        self.leave().and(dir)
     }
 
     /// A directory in the one that was entered, if it is missing in this layer: as it is

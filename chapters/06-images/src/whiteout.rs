@@ -106,7 +106,7 @@ impl Applier<'_> {
     /// that is in it as well hides the old one by being opaque, all else by being there.
     pub(crate) fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<()> {
         // What never was there cannot go, and its parents need not come for it.
-        if self.stack.is_high() && self.stack.follow(&parent.join(name))?.1.is_none() {
+        if self.stack.is_high() && !self.stack.has(parent, name)? {
             return Ok(());
         }
         self.enter(parent)?;

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, copy, stderr, stdin};
+use std::io::{Seek, copy, stderr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use ch01_clone::Error;
 use ch06_images::build::Options;
 use ch06_images::registry::Platform;
 use clap::{Args, Subcommand};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::context::Material;
 use super::live::{confirmed, decimal};
 use super::pull::{ProvideArgs, provide};
 use super::run::variables;
@@ -54,7 +54,8 @@ pub struct BuildArgs {
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
-    /// The directory that COPY takes files from; - reads a Dockerfile from standard input
+    /// The directory that COPY takes files from; - reads a Dockerfile, or an archive of the
+    /// directory, from standard input
     #[arg(value_name = "CONTEXT")]
     context: PathBuf,
 }
@@ -81,7 +82,9 @@ pub struct PruneArgs {
 
 /// Builds an image, and says how far it has come.
 pub fn build(engine: &Engine, args: &BuildArgs) -> anyhow::Result<u8> {
-    let options = args.options()?;
+    // Kept until it is built: an archive that was unpacked goes with it.
+    let material = Material::of(engine, &args.context, args.file.as_deref())?;
+    let options = args.options(&material)?;
     // What a program says is not asked for, unless it fails.
     let hidden = match args.quiet {
         true => Some(File::from(memfd_create(c"output", MFdFlags::MFD_CLOEXEC)?)),
@@ -154,26 +157,7 @@ fn ours(error: anyhow::Error) -> Error {
 }
 
 impl BuildArgs {
-    fn options(&self) -> anyhow::Result<Options> {
-        let alone = self.context == Path::new("-");
-        if alone && self.file.is_some() {
-            bail!(
-                "with a Dockerfile from standard input there is no other one: -f is one too many"
-            );
-        }
-        if !alone && !self.context.is_dir() {
-            bail!("unable to prepare context: {:?} is not a directory", self.context);
-        }
-        let file = self.file.clone().unwrap_or_else(|| self.context.join("Dockerfile"));
-        let text = match alone || file == Path::new("-") {
-            true => {
-                let mut text = String::new();
-                stdin().lock().read_to_string(&mut text).context("standard input")?;
-                text
-            }
-            false => std::fs::read_to_string(&file)
-                .with_context(|| format!("failed to read dockerfile: open {file:?}"))?,
-        };
+    fn options(&self, material: &Material) -> anyhow::Result<Options> {
         let args = variables(&self.build_arg)?;
         let args: BTreeMap<_, _> = args.iter().filter_map(|pair| split(pair)).collect();
         let given = args.get("SOURCE_DATE_EPOCH").cloned();
@@ -181,13 +165,12 @@ impl BuildArgs {
         let epoch = epoch.filter(|text| !text.is_empty()).map(|text| {
             text.parse().map_err(|_| anyhow!("SOURCE_DATE_EPOCH={text:?} is no number of seconds"))
         });
-        let name = file.file_name().map_or("Dockerfile".into(), |name| name.to_string_lossy());
         Ok(Options {
-            text,
-            file: if alone || name == "-" { "Dockerfile".to_owned() } else { name.into_owned() },
-            written: file.metadata().map_or(0, |metadata| metadata.mtime()),
-            ignore: if alone { String::new() } else { ignored(&self.context, &file)? },
-            context: (!alone).then(|| self.context.clone()),
+            text: material.text.clone(),
+            file: material.file.clone(),
+            written: material.written,
+            ignore: material.ignore.clone(),
+            context: material.dir.clone(),
             tags: self.tag.clone(),
             target: self.target.clone(),
             args,
@@ -205,17 +188,4 @@ impl BuildArgs {
 
 fn split(pair: &str) -> Option<(String, String)> {
     pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
-/// The patterns beside a Dockerfile of another name come before those of the context.
-fn ignored(context: &Path, file: &Path) -> anyhow::Result<String> {
-    let mut own = file.as_os_str().to_owned();
-    own.push(".dockerignore");
-    for path in [PathBuf::from(own), context.join(".dockerignore")] {
-        match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            read => return read.with_context(|| format!("open {path:?}")),
-        }
-    }
-    Ok(String::new())
 }

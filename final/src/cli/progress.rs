@@ -146,6 +146,7 @@ impl Board {
         let text = match state {
             State::Waiting => words.waiting.to_owned(),
             State::Exists => words.exists.to_owned(),
+            State::Mounted => "Mounted from another repository".to_owned(),
             State::Done if end => words.end.to_owned(),
             State::Done => words.done.to_owned(),
             State::Moved(moved) => {

@@ -23,6 +23,7 @@ pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
+mod tree;
 pub mod volumes;
 pub mod wire;
 

@@ -1,14 +1,15 @@
 //! `cargo x lab`.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use course::lab::{self, Ceiling, Lab, Scratch};
-use course::{programs, rootfs, run, tree};
+use course::{exercise, programs, rootfs, run, tree};
 use nix::unistd::geteuid;
 
 /// Open a shell in a sandbox, where nothing can hurt this machine
@@ -50,7 +51,7 @@ fn raw(args: LabArgs) -> Result<u8> {
     let ceiling = Ceiling::find()?;
     let lab = Lab {
         command: args.command,
-        environment: lab::environment(&[]),
+        environment: lab::environment(&[path(None)]),
         directory: args.scratch,
         keep: args.keep,
         limit: Duration::from_secs(args.seconds),
@@ -67,6 +68,7 @@ fn shell(args: LabArgs) -> Result<u8> {
     let ceiling = Ceiling::find()?;
     let scratch = Scratch::new()?;
     rootfs::make(&scratch.path().join("rootfs"))?;
+    put_what_the_chapter_has(&chapter, scratch.path())?;
     // Who gives a command wants to see what that says, and nothing else.
     let quiet = !args.command.is_empty();
     if !quiet {
@@ -83,6 +85,18 @@ fn shell(args: LabArgs) -> Result<u8> {
     Ok(lab.run(&ceiling)?)
 }
 
+/// Copies of the files in `chapters/NN-name/lab`, to play with.
+fn put_what_the_chapter_has(chapter: &str, scratch: &Path) -> Result<()> {
+    let known = programs::chapters(&tree()).into_iter().filter(|known| known.number == chapter);
+    for folder in known.map(|known| tree().join("chapters").join(known.name).join("lab")) {
+        for file in exercise::files(&folder) {
+            let copy = scratch.join(exercise::name(&file));
+            fs::copy(&file, &copy).with_context(|| file.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
 fn greet(chapter: &str, ceiling: &Ceiling, seconds: u64) {
     let time = match seconds {
         minutes if minutes % 60 == 0 => format!("{} minutes", minutes / 60),
@@ -95,14 +109,18 @@ fn greet(chapter: &str, ceiling: &Ceiling, seconds: u64) {
     }
 }
 
-/// The prompt, and a PATH with the chapters' programs, and those of the machine that
-/// an ordinary user's PATH often lacks.
+/// The prompt, and a PATH with the chapters' programs.
 fn variables(chapter: &str, built: PathBuf) -> Vec<OsString> {
+    vec![path(Some(built)), format!("PS1=(lab {chapter}) # ").into()]
+}
+
+/// A PATH with this directory, and those of the machine that an ordinary user's often lacks.
+fn path(first: Option<PathBuf>) -> OsString {
     let own = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    let all = std::iter::once(built).chain(std::env::split_paths(&own));
+    let all = first.into_iter().chain(std::env::split_paths(&own));
     let all = all.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     let mut path = OsString::from("PATH=");
     // A directory with a colon in its name cannot be in PATH: then it has to do without.
     path.push(std::env::join_paths(all).unwrap_or(own));
-    vec![path, format!("PS1=(lab {chapter}) # ").into()]
+    path
 }

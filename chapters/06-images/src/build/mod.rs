@@ -4,7 +4,7 @@
 //! is written as an archive and then unpacked over those below, as a layer that was pulled is.
 //!
 //! - `dockerfile`, `instruction`, `flags`, `expand`, `health`, `ports`: what is written
-//! - `glob`, `ignore`, `source`, `copy`: from the context, or another stage, to a layer
+//! - `context`, `glob`, `ignore`, `source`, `copy`: from the context, or another stage, to a layer
 //! - `layer`, `cache`: layers packed, and found again by what they were made of
 //! - `builder`, `stages`, `stage`: the whole, and what has come of each stage
 //! - `settings`, `steps`, `programs`: one instruction after the other
@@ -13,6 +13,7 @@
 
 mod builder;
 mod cache;
+mod context;
 mod copy;
 mod dockerfile;
 mod expand;
@@ -34,6 +35,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Error, Result};
+
+pub use context::Sent;
 
 use crate::registry::Platform;
 use crate::store::{Image, Store};

@@ -3,8 +3,13 @@
 //! RUN: what a program is given, and the layer of what it has changed.
 
 use std::io::Write;
+use std::path::Path;
 
-use ch01_clone::{Error, Result};
+use ch01_clone::{Context as _, Error, Result};
+use ch02_chroot::Root;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde_json::json;
 
 use super::builder::{Builder, is_proxy};
@@ -15,7 +20,11 @@ use super::stage::Stage;
 use super::stages::Step;
 use super::{Failure, Program};
 use crate::ingest::Ingest;
+use crate::stack::Stack;
 use crate::{archive, digest};
+
+/// What every container has something mounted on.
+const POINTS: [&str; 3] = ["dev", "proc", "sys"];
 
 impl Builder<'_, '_> {
     /// The words of RUN; of a here-document alone the text is what the shell is given.
@@ -74,9 +83,13 @@ impl Builder<'_, '_> {
         config.set_volumes(None);
         image.config.set_config(Some(config));
         let ingest = Ingest::begin(self.store)?;
+        let below = Stack::open(layers.dirs())?;
+        let lacks = |name: &&str| below.find(Path::new(name)).is_ok_and(|found| found.is_none());
+        let points: Vec<&str> = POINTS.into_iter().filter(lacks).collect();
         let (mut packed, epoch) = (None, self.epoch);
         let program = Program { image: &image, args, env: &env };
         let status = (self.hands.run)(&program, &mut |upper| {
+            without(upper, &points)?;
             let write = |to: &mut dyn Write| archive::write_layer(upper, Some(epoch), to);
             packed = Some(Packed::new(&ingest, "layer", write)?);
             Ok(())
@@ -93,4 +106,17 @@ impl Builder<'_, '_> {
             }
         }
     }
+}
+
+/// Takes away what was made only for something to be mounted on it.
+fn without(upper: &Path, points: &[&str]) -> Result<()> {
+    let dir = Root::open(upper)?.lookup("", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    for name in points {
+        match unlinkat(&dir, *name, UnlinkatFlags::RemoveDir) {
+            // It is more than that then.
+            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
+            failed => failed.call(|| format!("rmdir({name})"))?,
+        }
+    }
+    Ok(())
 }

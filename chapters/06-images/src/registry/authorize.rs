@@ -16,8 +16,18 @@ use super::patience::Fault;
 use super::refusal::{failed, refused};
 
 impl Client {
-    /// Gets what opens the door, as one of the challenges wants it.
-    pub(super) fn authorize(&self, headers: &HeaderMap) -> Result<(), Fault> {
+    /// Gets what opens the door, as one of the challenges wants it, after what was shown did
+    /// not. Meanwhile all others wait: with the old one they would only hear the same.
+    pub(super) fn authorize(
+        &self,
+        headers: &HeaderMap,
+        shown: Option<&String>,
+    ) -> Result<(), Fault> {
+        let mut authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
+        if authorization.as_ref() != shown {
+            // Another thread was quicker.
+            return Ok(());
+        }
         let asked = headers.get_all(header::WWW_AUTHENTICATE);
         let asked = asked.iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<_> = asked.flat_map(challenge::parse).collect();
@@ -30,7 +40,6 @@ impl Client {
             }
             _ => return Err(Error::new("unauthorized: the registry does not say how").into()),
         };
-        let mut authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
         if authorization.as_ref() == Some(&value) {
             let wrong = Error::new("unauthorized: incorrect username or password");
             return Err(self.log_in(wrong).into());
@@ -80,7 +89,8 @@ impl Client {
         }
         let mut fields = Vec::new();
         fields.extend(challenge.parameter("service").map(|service| ("service", service)));
-        fields.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
+        let scopes = self.scope.iter().flat_map(|all| all.split(' '));
+        fields.extend(scopes.map(|scope| ("scope", scope)));
         let answer = match &self.credential {
             Some(Credential::IdentityToken(token)) => {
                 fields.extend([("grant_type", "refresh_token"), ("client_id", "dockster")]);

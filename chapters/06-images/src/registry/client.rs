@@ -9,7 +9,7 @@ use std::time::Duration;
 use ch01_clone::{Error, Result};
 use ureq::http::{HeaderMap, Method, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Agent, Body, ResponseExt, SendBody};
 
 use super::address::{bare, join, same_origin};
 use super::config::{self, Endpoint, Registries};
@@ -26,7 +26,7 @@ pub(crate) struct Client {
     /// `https://HOST[:PORT]`, or `http://`.
     pub(super) base: String,
     pub(super) insecure: bool,
-    /// What a token is asked for: `repository:PATH:pull,push`.
+    /// What a token is asked for: `repository:PATH:pull,push`, several with spaces between.
     pub(super) scope: Option<String>,
     pub(super) credential: Option<Credential>,
     /// The header that opens the door; a new one when it has become too old.
@@ -94,7 +94,7 @@ impl Client {
             error => failed(&knock.method, &knock.url, error),
         })?;
         match answer.status() {
-            StatusCode::UNAUTHORIZED => self.authorize(answer.headers()),
+            StatusCode::UNAUTHORIZED => self.authorize(answer.headers(), None),
             status if status.is_success() => Ok(()),
             _ => Err(refused(&knock.method, &knock.url, answer)),
         }
@@ -121,19 +121,31 @@ impl Client {
         request: &Request<'_>,
         expected: &[StatusCode],
     ) -> Result<Response<Body>, Fault> {
+        let shown = self.key();
         let mut answer = self.follow(request)?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            self.authorize(answer.headers())?;
+        if self.is_shut(&answer) {
+            self.authorize(answer.headers(), shown.as_ref())?;
             answer = self.follow(request)?;
         }
         match answer.status() {
             status if status.is_success() || expected.contains(&status) => Ok(answer),
             // With a new key, too.
-            StatusCode::UNAUTHORIZED => {
+            _ if self.is_shut(&answer) => {
                 Err(self.log_in_after(refused(&request.method, &request.url, answer)))
             }
             _ => Err(refused(&request.method, &request.url, answer)),
         }
+    }
+
+    /// Whether it is the registry itself that wants to know who we are. Where it has sent us
+    /// to may say the same, and would hear what is only the registry's to know.
+    fn is_shut(&self, answer: &Response<Body>) -> bool {
+        answer.status() == StatusCode::UNAUTHORIZED
+            && same_origin(&self.base, &answer.get_uri().to_string())
+    }
+
+    fn key(&self) -> Option<String> {
+        self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Goes where the registry sends us. Not by ureq: it has to be sure that nobody but
@@ -143,8 +155,10 @@ impl Client {
         for _ in 0..REDIRECTS {
             let answer = self.exchange(request, &url);
             let answer = answer.map_err(|error| failed(&request.method, &url, error))?;
-            let elsewhere = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-            if !elsewhere || !matches!(request.method, Method::GET | Method::HEAD) {
+            let again = matches!(answer.status().as_u16(), 307 | 308);
+            let elsewhere = again || matches!(answer.status().as_u16(), 301..=303);
+            // Of these three a browser makes a GET, whatever it was.
+            if !elsewhere || !again && !matches!(request.method, Method::GET | Method::HEAD) {
                 return Ok(answer);
             }
             let next = self.location(&url, answer.headers())?;
@@ -172,7 +186,7 @@ impl Client {
             builder = builder.header(name, value);
         }
         if same_origin(&self.base, url)
-            && let Some(value) = &*self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(value) = self.key()
         {
             builder = builder.header(header::AUTHORIZATION, value);
         }

@@ -16,7 +16,7 @@
 //! following, asking again; `address` and `refusal` help it), `authorize` (getting in, with
 //! a `challenge` and [`credentials`]), `manifest` and [`platform`] (what belongs to the
 //! image), `download` (one blob), [`pull`](mod@pull) (all of it: `layers`, `arrive`,
-//! `leftovers`), [`push`](mod@push).
+//! `leftovers`), [`push`](mod@push) (and `upload`, one blob).
 
 mod address;
 mod arrive;
@@ -34,6 +34,7 @@ pub mod platform;
 pub mod pull;
 pub mod push;
 mod refusal;
+mod upload;
 
 pub use config::Registries;
 pub use credentials::{Credential, Keychain};
@@ -52,6 +53,8 @@ pub enum State {
     Moved(u64),
     /// It was there already.
     Exists,
+    /// The registry had it, in another of its repositories.
+    Mounted,
     /// All of it is here and is what it should be; or is there.
     Done,
 }

@@ -2,6 +2,7 @@
 //!
 //! An image from the store, to a registry: what it lacks, and the manifest last.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,16 +11,16 @@ use std::thread;
 
 use ch01_clone::{Context, Error, Result, step};
 use oci_spec::image::{Descriptor, Digest};
-use ureq::http::{Method, StatusCode, header};
+use ureq::http::{Method, header};
 
 use super::client::{Client, Payload, Request};
 use super::config::Registries;
 use super::credentials::Keychain;
-use super::patience::insist;
+use super::upload::{Target, check};
 use super::{Progress, State};
 use crate::ingest::Ingest;
-use crate::name::Reference;
-use crate::store::{Store, name_of};
+use crate::name::{self, Reference};
+use crate::store::{Store, name_of, source_of};
 
 /// As many layers at once as docker sends.
 const AT_ONCE: usize = 5;
@@ -51,6 +52,8 @@ struct Parcel {
     manifest: PathBuf,
     /// What the manifest calls itself.
     kind: String,
+    /// By digest each blob that was pulled from this registry: the repository it is in there.
+    sources: HashMap<Digest, String>,
     ingest: Ingest,
 }
 
@@ -66,14 +69,25 @@ impl Store {
         let endpoint = push.registries.own(&reference.domain);
         let credential = push.keychain.get(&reference.domain)?;
         let scope = format!("repository:{path}:pull,push");
-        let client = Client::connect(&endpoint, push.registries, Some(scope), credential)?;
+        let connect =
+            |scope| Client::connect(&endpoint, push.registries, Some(scope), credential.clone());
+        let client = connect(scope.clone())?;
+        // With a token of its own: who may not read there may still write here.
+        let mounting = || {
+            let mut from: Vec<_> = parcel.sources.values().collect();
+            from.sort();
+            from.dedup();
+            let from = from.iter().map(|path| format!(" repository:{path}:pull"));
+            connect(from.fold(scope.clone(), |all, one| all + &one)).ok()
+        };
+        let target = Target::new(&client, path, &parcel.sources, &mounting);
         step!(
             "upload",
             "A registry is asked for each blob by its digest, and gets what it lacks. The \
              manifest comes last: whoever sees it can have all that it lists.",
             "ls -l images/blobs/sha256",
             "HEAD, POST, PUT /v2/{path}/blobs/...",
-            send_all(&client, path, &parcel, push.progress),
+            send_all(&target, &parcel, push.progress),
         )?;
         send_manifest(&client, reference, &parcel)?;
         parcel.ingest.finish()?;
@@ -99,17 +113,29 @@ impl Store {
         }
         let manifest = ingest.hold(&self.blob(entry.digest())?)?;
         let kind = image.manifest_type().to_string();
-        Ok(Parcel { entry, blobs, manifest, kind, ingest })
+        let sources = self.sources(index.manifests(), reference)?;
+        Ok(Parcel { entry, blobs, manifest, kind, sources, ingest })
+    }
+
+    /// What was pulled from other repositories of the same registry.
+    fn sources(&self, entries: &[Descriptor], to: &Reference) -> Result<HashMap<Digest, String>> {
+        let mut sources = HashMap::new();
+        for entry in entries {
+            let Some(from) = source_of(entry).map(name::parse).transpose()? else { continue };
+            if from.domain != to.domain || from.path == to.path {
+                continue;
+            }
+            let image = self.load(entry)?;
+            for blob in image.manifest.layers().iter().chain([image.manifest.config()]) {
+                sources.insert(blob.digest().clone(), from.path.clone());
+            }
+        }
+        Ok(sources)
     }
 }
 
 /// Sends what the registry lacks, several blobs at once.
-fn send_all(
-    client: &Client,
-    repository: &str,
-    parcel: &Parcel,
-    progress: Progress<'_>,
-) -> Result<()> {
+fn send_all(target: &Target<'_>, parcel: &Parcel, progress: Progress<'_>) -> Result<()> {
     // The configuration is last in the list: people hear of layers.
     let layers = parcel.blobs.len() - 1;
     let quiet: Progress<'_> = &|_, _, _| {};
@@ -122,7 +148,7 @@ fn send_all(
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some((blob, path)) = parcel.blobs.get(number) else { return Ok(()) };
             let progress = if number < layers { progress } else { quiet };
-            let sent = send(client, repository, blob, path, progress);
+            let sent = target.send(blob, path, progress);
             if sent.is_err() {
                 next.store(parcel.blobs.len(), Ordering::Relaxed);
                 return sent;
@@ -139,57 +165,6 @@ fn send_all(
     })
 }
 
-/// Sends a blob, unless it is there.
-fn send(
-    client: &Client,
-    repository: &str,
-    blob: &Descriptor,
-    path: &PathBuf,
-    progress: Progress<'_>,
-) -> Result<()> {
-    let hex = blob.digest().digest();
-    let url = client.url(&format!("/v2/{repository}/blobs/{}", blob.digest()));
-    let there = client.ask(&Request::new(Method::HEAD, url), &[StatusCode::NOT_FOUND])?;
-    if there.status() != StatusCode::NOT_FOUND {
-        progress(hex, blob.size(), State::Exists);
-        return Ok(());
-    }
-    let read = || -> Result<Box<dyn Read>> {
-        let file = File::open(path).call(|| format!("open({path:?})"))?;
-        Ok(Box::new(Told { file, sent: 0, hex, size: blob.size(), progress }))
-    };
-    insist(|| {
-        let begin = client.url(&format!("/v2/{repository}/blobs/uploads/"));
-        let answer = client.once(&Request::new(Method::POST, begin.clone()), &[])?;
-        let place = client.location(&begin, answer.headers())?;
-        let and = if place.contains('?') { '&' } else { '?' };
-        let mut put = Request::new(Method::PUT, format!("{place}{and}digest={}", blob.digest()));
-        put.headers.push((header::CONTENT_TYPE, "application/octet-stream".to_owned()));
-        put.payload = Payload::Bytes(blob.size(), &read);
-        client.once(&put, &[]).map(drop)
-    })?;
-    progress(hex, blob.size(), State::Done);
-    Ok(())
-}
-
-/// Tells how far it has been read.
-struct Told<'a> {
-    file: File,
-    sent: u64,
-    hex: &'a str,
-    size: u64,
-    progress: Progress<'a>,
-}
-
-impl Read for Told<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let got = self.file.read(buffer)?;
-        self.sent += got as u64;
-        (self.progress)(self.hex, self.size, State::Moved(self.sent));
-        Ok(got)
-    }
-}
-
 fn send_manifest(client: &Client, reference: &Reference, parcel: &Parcel) -> Result<()> {
     let digest = parcel.entry.digest();
     let path = &parcel.manifest;
@@ -202,11 +177,5 @@ fn send_manifest(client: &Client, reference: &Reference, parcel: &Parcel) -> Res
     };
     put.payload = Payload::Bytes(parcel.entry.size(), &read);
     let answer = client.ask(&put, &[])?;
-    let said = answer.headers().get("docker-content-digest").and_then(|v| v.to_str().ok());
-    match said {
-        Some(said) if said != digest.as_ref() => Err(Error::new(format!(
-            "the registry has another manifest: {said}, and should have {digest}"
-        ))),
-        _ => Ok(()),
-    }
+    check(&answer, digest)
 }

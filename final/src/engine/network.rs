@@ -35,7 +35,7 @@ impl Engine {
                 format!("dk{hex}")
             }
         };
-        Site { dir: self.root.join("networks"), prefix }
+        Site::new(self.root.join("networks"), prefix)
     }
 
     /// Who is on which network; of each container in the order in which it was joined.

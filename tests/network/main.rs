@@ -6,6 +6,7 @@
 mod attached;
 mod beside;
 mod crowds;
+mod explains;
 mod forwards;
 mod hosts;
 mod kept;
@@ -20,7 +21,7 @@ use dockster_tests::run;
 fn main() {
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
-    let rules: &[_] = &[forwards::PARTS, packets::PARTS, rules::PARTS].concat();
+    let rules: &[_] = &[explains::PARTS, forwards::PARTS, packets::PARTS, rules::PARTS].concat();
     match std::env::var(hosts::PART) {
         Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
         Err(_) => {

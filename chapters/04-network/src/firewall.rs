@@ -22,7 +22,7 @@ use crate::nft::{
 use crate::{Guard, Lease, Network, Port};
 
 /// The sets and maps.
-const SETS: [Set; 7] = [
+pub(crate) const SETS: [Set; 7] = [
     Set { name: "bridges", comment: "the networks", key: &[Kind::Link], data: &[] },
     Set { name: "internal", comment: "those with no way out", key: &[Kind::Link], data: &[] },
     Set {

@@ -9,8 +9,10 @@
 pub mod addresses;
 pub mod attach;
 mod detach;
+pub mod explain;
 pub mod firewall;
 pub mod forwarding;
+mod host;
 pub mod inside;
 pub mod lease;
 mod leases;

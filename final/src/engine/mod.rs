@@ -21,6 +21,7 @@ pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
+mod tree;
 pub mod volumes;
 
 use std::fs::DirBuilder;

@@ -8,7 +8,7 @@ use ch01_clone::{Context, Error, Result};
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
+use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
@@ -51,23 +51,22 @@ impl Socket {
         }
     }
 
-    /// The names of all `inet` tables.
-    pub fn tables(&self) -> Result<Vec<String>> {
+    /// What there is of `inet` that answers this question.
+    pub(super) fn dump(&self, question: NfTablesMessage) -> Result<Vec<NfTablesMessage>> {
         let mut bytes = Vec::new();
         let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
-        let all = NfTablesMessage::GetTable(TableMessage { attributes: vec![] });
-        emit(&mut bytes, 0, NLM_F_DUMP, header, all);
+        emit(&mut bytes, 0, NLM_F_DUMP, header, question);
         self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
-        let mut tables = Vec::new();
+        let mut found = Vec::new();
         loop {
             let (answers, _) = self.0.recv_from_full().call(|| "recv(NETLINK_NETFILTER)")?;
             for answer in parse(&answers) {
                 match answer?.payload {
-                    NetlinkPayload::Done(_) => return Ok(tables),
+                    NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(refusal) => {
-                        return Err(refusal.to_io()).call(|| "nftables: list tables");
+                        return Err(refusal.to_io()).call(|| "nftables: list");
                     }
-                    NetlinkPayload::InnerMessage(message) => tables.extend(name_of(message)),
+                    NetlinkPayload::InnerMessage(message) => found.extend(of_nftables(message)),
                     _ => {}
                 }
             }
@@ -127,14 +126,11 @@ fn parse(mut bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkMessage<Netfilt
     })
 }
 
-fn name_of(message: NetfilterMessage) -> Option<String> {
-    let NetfilterMessageInner::NfTables(NfTablesMessage::NewTable(table)) = message.inner else {
-        return None;
-    };
-    table.attributes.into_iter().find_map(|attribute| match attribute {
-        TableAttribute::Name(name) => Some(name),
+fn of_nftables(message: NetfilterMessage) -> Option<NfTablesMessage> {
+    match message.inner {
+        NetfilterMessageInner::NfTables(message) => Some(message),
         _ => None,
-    })
+    }
 }
 
 fn emit(

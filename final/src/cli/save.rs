@@ -120,7 +120,9 @@ impl Waiting {
         match nameless.open(dir.unwrap_or(Path::new("."))) {
             Ok(file) => return Ok(Self { file, name: None }),
             Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {}
-            Err(error) => return Err(error).with_context(|| format!("open a file beside {path:?}")),
+            Err(error) => {
+                return Err(error).with_context(|| format!("open a file beside {path:?}"));
+            }
         }
         let name = beside(path);
         let mut options = File::options();

@@ -12,6 +12,7 @@ mod detach;
 pub mod explain;
 pub mod firewall;
 pub mod forwarding;
+mod hairpin;
 pub mod inside;
 pub mod lease;
 mod leases;

@@ -13,12 +13,14 @@ use crate::sysctl;
 
 impl Links {
     /// Tells the bridge, where it matters, that what came by this port may leave by it.
-    pub(crate) fn may_turn_back(&self, port: u32) -> Answer<()> {
+    pub(crate) fn may_turn_back(&self, port: &str) -> Answer<()> {
         let rules = ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
         if !rules.iter().any(|key| sysctl::read(key).is_ok_and(|value| value == "1")) {
             return Ok(());
         }
-        let port = LinkBridgePort::new(port).append_info_data(InfoBridgePort::HairpinMode(true));
+        let Some(port) = self.find(port)? else { return Ok(()) };
+        let port =
+            LinkBridgePort::new(port.index).append_info_data(InfoBridgePort::HairpinMode(true));
         self.ask(self.handle.link().set_port(port.build()).execute())
     }
 }

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod firewall;
 pub mod forwarding;
 mod hairpin;
+mod host;
 pub mod inside;
 pub mod lease;
 mod leases;

@@ -18,9 +18,9 @@ use ch01_clone::{Context, Error, Result};
 use ipnet::IpNet;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::links;
 use crate::network::Network;
 use crate::store;
+use crate::{host, links};
 
 /// The network that is always there.
 pub const DEFAULT: &str = "bridge";
@@ -33,6 +33,9 @@ pub struct Site {
     /// `dockster`: the default network's bridge is `dockster0`, the table `inet dockster`.
     /// Whoever uses another directory on the same host uses another prefix.
     pub prefix: String,
+    /// Where all Docksters of the same network namespace write down what they have changed for
+    /// all of it; empty after a boot. It is not `dir` itself.
+    pub common: PathBuf,
 }
 
 /// The networks under their lock: as long as this lives, nobody else changes them.
@@ -62,6 +65,12 @@ pub struct New {
 }
 
 impl Site {
+    /// The usual one: root shares `/run/dockster` with others on the machine, and whoever has
+    /// a network namespace of their own keeps that in `dir`, too.
+    pub fn new(dir: PathBuf, prefix: String) -> Site {
+        Site { common: host::common(&dir), dir, prefix }
+    }
+
     /// Waits until nobody else is at it. The default network is made if it is not there.
     pub fn lock(&self) -> Result<Networks> {
         links::check_name(&format!("{}0", self.prefix))?;
@@ -99,7 +108,8 @@ impl Site {
         let entries = fs::read_dir(&self.dir).call(|| format!("open({:?})", self.dir))?;
         for entry in entries {
             let entry = entry.call(|| format!("getdents({:?})", self.dir))?;
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if hidden || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
             match store::read(&entry.path().join("network.json"))? {

@@ -69,8 +69,6 @@ fn is_to(sent: &[Tuple], ports: &[u16]) -> bool {
         _ => None,
     });
     let udp = |part: &ProtoTuple| matches!(part, ProtoTuple::Protocol(Protocol::Udp));
-    let to = |part: &ProtoTuple| {
-        matches!(part, ProtoTuple::DestinationPort(port) if ports.contains(port))
-    };
+    let to = |part: &ProtoTuple| matches!(part, ProtoTuple::DestinationPort(port) if ports.contains(port));
     transport.is_some_and(|parts| parts.iter().any(udp) && parts.iter().any(to))
 }

@@ -24,7 +24,7 @@ pub fn trial_of((name, _): &Part) -> Trial {
 }
 
 /// A host, or a container: a network namespace that lives as long as this.
-pub struct Host(File);
+pub struct Host(pub File);
 
 impl Host {
     /// A new one, in which `lo` is up.

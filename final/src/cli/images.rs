@@ -17,8 +17,8 @@ use crate::engine::{Engine, change};
 pub struct ImportArgs {
     /// A tar archive (plain, gzip or zstd), a directory, or - for standard input
     source: String,
-    /// The image's name, with a tag or without
-    name: String,
+    /// The image's name, with a tag or without; if not said it has none
+    name: Option<String>,
     /// What runs if no command is given, as in a Dockerfile: 'CMD ["sh"]'
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
@@ -141,14 +141,14 @@ pub fn import(engine: &Engine, args: ImportArgs) -> anyhow::Result<u8> {
     let mut config = change::Config::new();
     change::all(&mut config, &args.change)?;
     let recipe = Recipe { config, message: args.message, ..Recipe::default() };
-    let path = Path::new(&args.source);
+    let (path, name) = (Path::new(&args.source), args.name.as_deref());
     let imported = if args.source == "-" {
-        engine.import(Source::Archive(&mut stdin().lock()), &args.name, &recipe)?
+        engine.import(Source::Archive(&mut stdin().lock()), name, &recipe)?
     } else if path.is_dir() {
-        engine.import(Source::Directory(path), &args.name, &recipe)?
+        engine.import(Source::Directory(path), name, &recipe)?
     } else {
         let mut archive = File::open(path).with_context(|| format!("open {:?}", args.source))?;
-        engine.import(Source::Archive(&mut archive as &mut dyn Read), &args.name, &recipe)?
+        engine.import(Source::Archive(&mut archive as &mut dyn Read), name, &recipe)?
     };
     say_what_is_missing(&imported);
     print(&format!("{}\n", imported.image.id))

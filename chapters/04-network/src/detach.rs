@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A container loses its wires, and what it had is given back.
 
 use std::os::fd::BorrowedFd;

@@ -22,6 +22,7 @@ pub mod networks;
 pub mod nft;
 mod ranges;
 mod routes;
+mod settings;
 mod store;
 mod sysctl;
 

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A container loses its wires, and what it had is given back.
 
 use std::os::fd::BorrowedFd;
@@ -71,9 +73,10 @@ impl Networks {
             let bridge = self.bridge(links, network)?;
             for lease in &leases {
                 let name = &lease.link;
-                if let Some(link) = links.find(name).call(|| format!("RTM_GETLINK({name})"))? {
+                let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
+                if found.is_some() {
                     links
-                        .set_bridge(link.index, bridge.index)
+                        .set_bridge(name, bridge.index)
                         .call(|| format!("RTM_SETLINK({name}, master {})", network.bridge))?;
                 }
             }

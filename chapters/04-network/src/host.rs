@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The host's side of a wire: links and rules, and what is common to all who are on it.
 
 use std::path::PathBuf;

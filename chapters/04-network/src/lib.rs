@@ -14,6 +14,7 @@ pub mod explain;
 pub mod files;
 pub mod firewall;
 pub mod forwarding;
+mod hairpin;
 mod host;
 pub mod inside;
 pub mod lease;
@@ -25,6 +26,7 @@ pub mod nft;
 pub mod ports;
 mod ranges;
 mod routes;
+mod settings;
 mod store;
 mod sysctl;
 

@@ -8,7 +8,7 @@ use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Mount;
 use ch04_network::files::{Dns, Extra};
 use ch04_network::ports::Publish;
-use ch04_network::{DEFAULT, Protocol};
+use ch04_network::Protocol;
 use ch06_images::Image;
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
@@ -69,12 +69,6 @@ pub enum Mode {
 }
 
 impl Wire {
-    /// On the default network.
-    pub fn usual() -> Self {
-        let join = Join { network: DEFAULT.to_owned(), ..Join::default() };
-        Self { mode: Mode::Bridges, joins: vec![join], ..Self::default() }
-    }
-
     /// As docker says it.
     pub fn mode_text(&self) -> String {
         match &self.mode {

@@ -73,9 +73,10 @@ impl Networks {
             let bridge = self.bridge(links, network)?;
             for lease in &leases {
                 let name = &lease.link;
-                if let Some(link) = links.find(name).call(|| format!("RTM_GETLINK({name})"))? {
+                let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
+                if found.is_some() {
                     links
-                        .set_bridge(link.index, bridge.index)
+                        .set_bridge(name, bridge.index)
                         .call(|| format!("RTM_SETLINK({name}, master {})", network.bridge))?;
                 }
             }

@@ -12,6 +12,7 @@ mod detach;
 pub mod explain;
 pub mod firewall;
 pub mod forwarding;
+mod hairpin;
 mod host;
 pub mod inside;
 pub mod lease;

@@ -127,7 +127,8 @@ impl Links {
             .mtu(veth.mtu)
             .controller(veth.bridge)
             .up();
-        self.ask(self.handle.link().add(here.build()).execute())
+        self.ask(self.handle.link().add(here.build()).execute())?;
+        self.may_turn_back(veth.name)
     }
 
     /// Switches a link on.

@@ -12,9 +12,10 @@ use crate::links::{Answer, Links};
 
 impl Links {
     /// Makes a link a port of the bridge.
-    pub fn set_bridge(&self, link: u32, bridge: u32) -> Answer<()> {
-        let port = LinkUnspec::new_with_index(link).controller(bridge).up();
-        self.ask(self.handle.link().set(port.build()).execute())
+    pub fn set_bridge(&self, link: &str, bridge: u32) -> Answer<()> {
+        let port = LinkUnspec::new_with_name(link).controller(bridge).up();
+        self.ask(self.handle.link().set(port.build()).execute())?;
+        self.may_turn_back(link)
     }
 
     /// A link without addresses of IPv6: the kernel shall not give it one of its own (fe80::)

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Mount;
+use ch04_network::Protocol;
 use ch04_network::files::{Dns, Extra};
 use ch04_network::ports::Publish;
-use ch04_network::Protocol;
 use ch06_images::Image;
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ mod kept;
 mod killed;
 mod lan;
 mod packets;
+mod published;
 mod rules;
 mod whole;
 mod world;
@@ -22,8 +23,15 @@ use dockster_tests::run;
 fn main() {
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
-    let rules: &[_] =
-        &[explains::PARTS, forwards::PARTS, packets::PARTS, rules::PARTS, whole::PARTS].concat();
+    let rules: &[_] = &[
+        explains::PARTS,
+        forwards::PARTS,
+        packets::PARTS,
+        published::PARTS,
+        rules::PARTS,
+        whole::PARTS,
+    ]
+    .concat();
     match std::env::var(hosts::PART) {
         Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
         Err(_) => {

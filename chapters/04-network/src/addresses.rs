@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Which addresses are free: ranges for networks, and of these one for each container.
 
 use std::collections::HashSet;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A container loses its wires, and what it had is given back.
 
 use std::os::fd::BorrowedFd;
@@ -71,9 +73,10 @@ impl Networks {
             let bridge = self.bridge(links, network)?;
             for lease in &leases {
                 let name = &lease.link;
-                if let Some(link) = links.find(name).call(|| format!("RTM_GETLINK({name})"))? {
+                let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
+                if found.is_some() {
                     links
-                        .set_bridge(link.index, bridge.index)
+                        .set_bridge(name, bridge.index)
                         .call(|| format!("RTM_SETLINK({name}, master {})", network.bridge))?;
                 }
             }
@@ -115,7 +118,9 @@ impl Networks {
         let link = lease.link.as_str();
         let mut errors = Vec::new();
         let last = self.last(network, left.len())?;
-        errors.extend(self.dismiss(host, network, lease, last).err());
+        let known = self.dismiss(host, network, lease, last);
+        let rebuild = matches!(known, Ok(false));
+        errors.extend(known.err());
         let unplugged = step!(
             "detach",
             "Without its end here the wire is gone, whoever has the other.",
@@ -137,7 +142,11 @@ impl Networks {
             "cat leases.json",
             "rename(leases.new, {name}/leases.json): without {container}",
             self.write_leases(network, &left),
-        )
+        )?;
+        match rebuild {
+            true => self.rebuild(host, &Forwarding::open(&self.site.common)?),
+            false => Ok(()),
+        }
     }
 }
 

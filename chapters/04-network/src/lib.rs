@@ -12,6 +12,7 @@ mod detach;
 pub mod explain;
 pub mod firewall;
 pub mod forwarding;
+mod hairpin;
 mod host;
 pub mod inside;
 pub mod lease;
@@ -22,6 +23,7 @@ pub mod networks;
 pub mod nft;
 mod ranges;
 mod routes;
+mod settings;
 mod store;
 mod sysctl;
 

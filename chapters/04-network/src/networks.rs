@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The networks of one Dockster, as they are written down: made, found, removed.
 //!
 //! ```text
@@ -20,7 +22,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::network::Network;
 use crate::store;
-use crate::{host, links};
+use crate::{host, settings};
 
 /// The network that is always there.
 pub const DEFAULT: &str = "bridge";
@@ -73,7 +75,7 @@ impl Site {
 
     /// Waits until nobody else is at it. The default network is made if it is not there.
     pub fn lock(&self) -> Result<Networks> {
-        links::check_name(&format!("{}0", self.prefix))?;
+        settings::check_name(&format!("{}0", self.prefix))?;
         let lock = self.flock()?;
         let mut networks =
             Networks { networks: self.read()?, site: self.clone(), _lock: lock, notes: Vec::new() };

@@ -5,12 +5,14 @@ use std::io::{IsTerminal, Read, stdin};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use ch06_images::build::change;
 use ch06_images::{Imported, Recipe, Source};
 use clap::Args;
 
 use super::live::{confirmed, decimal};
 use super::{image_list, print};
-use crate::engine::{Engine, change};
+use crate::engine::Engine;
+use crate::engine::commit::{Config, stop_signal};
 
 /// Make an image of a tar archive or a directory
 #[derive(Args, Debug)]
@@ -138,8 +140,9 @@ pub fn load(engine: &Engine, args: &LoadArgs) -> anyhow::Result<u8> {
 
 /// Imports, and prints the new image's id.
 pub fn import(engine: &Engine, args: ImportArgs) -> anyhow::Result<u8> {
-    let mut config = change::Config::new();
-    change::all(&mut config, &args.change)?;
+    let mut config = Config::new();
+    change(&mut config, &args.change)?;
+    stop_signal(&config)?;
     let recipe = Recipe { config, message: args.message, ..Recipe::default() };
     let (path, name) = (Path::new(&args.source), args.name.as_deref());
     let imported = if args.source == "-" {

@@ -7,7 +7,7 @@ use ch06_images::{Imported, Recipe, Source, collect::Removed};
 use serde_json::json;
 
 use super::Engine;
-use super::change::Config;
+use super::commit::Config;
 use super::record::Status;
 use super::teardown::Teardown;
 use crate::hello;

@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
@@ -18,6 +19,7 @@ use ch06_images::{Stack, copy_up, trees, whiteout};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::sys::utsname::uname;
 
 use super::Engine;
 
@@ -31,7 +33,7 @@ impl Engine {
         let upper = dir.join("upper");
         if !is_copy(dir) {
             let refused = match in_user_namespace() && !upper.exists() {
-                true => refused(layers, dir)?,
+                true => self.refused(layers, dir)?,
                 false => None,
             };
             let Some(error) = refused else {
@@ -42,6 +44,20 @@ impl Engine {
             copy(layers, dir)?;
         }
         Ok(Tree::Directory(upper))
+    }
+
+    /// Why there can be no overlay here. That there can be is asked once of each kernel.
+    fn refused(&self, layers: &[PathBuf], dir: &Path) -> Result<Option<Error>> {
+        let (known, kernel) = (self.root.join("with-overlay"), uname().call(|| "uname")?);
+        if fs::read(&known).is_ok_and(|of| of == kernel.release().as_bytes()) {
+            return Ok(None);
+        }
+        let refused = refused(layers, dir)?;
+        if refused.is_none() {
+            let release = kernel.release().as_bytes();
+            fs::write(&known, release).call(|| format!("write({known:?})"))?;
+        }
+        Ok(refused)
     }
 
     fn say_once(&self, error: &Error) -> Result<()> {

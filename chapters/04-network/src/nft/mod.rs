@@ -7,6 +7,7 @@
 
 mod batch;
 mod expressions;
+mod flows;
 mod read;
 mod set;
 mod socket;

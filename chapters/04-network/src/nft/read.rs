@@ -7,6 +7,7 @@ use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage, SetElementAttribute,
     SetElementList, SetElementMessage, TableAttribute, TableMessage,
 };
+use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::set::Set;
 use super::socket::Socket;
@@ -24,6 +25,15 @@ pub struct Rule {
 }
 
 impl Socket {
+    fn list(&self, question: NfTablesMessage) -> Result<Vec<NfTablesMessage>> {
+        let of_nftables = |message: NetfilterMessage| match message.inner {
+            NetfilterMessageInner::NfTables(message) => Some(message),
+            _ => None,
+        };
+        let found = self.dump(NetfilterProtoFamily::Inet, question)?;
+        Ok(found.into_iter().filter_map(of_nftables).collect())
+    }
+
     /// The names of all `inet` tables.
     pub fn tables(&self) -> Result<Vec<String>> {
         let all = NfTablesMessage::GetTable(TableMessage { attributes: vec![] });
@@ -34,13 +44,13 @@ impl Socket {
                 _ => None,
             })
         };
-        Ok(self.dump(all)?.into_iter().filter_map(name).collect())
+        Ok(self.list(all)?.into_iter().filter_map(name).collect())
     }
 
     /// The rules of a table, in their order; none where there is no such table.
     pub fn rules(&self, table: &str) -> Result<Vec<Rule>> {
         let attributes = vec![RuleAttribute::Table(table.into())];
-        let all = self.dump(NfTablesMessage::GetRule(RuleMessage { attributes }))?;
+        let all = self.list(NfTablesMessage::GetRule(RuleMessage { attributes }))?;
         Ok(all.into_iter().filter_map(|message| of_table(table, message)).collect())
     }
 
@@ -48,7 +58,7 @@ impl Socket {
     pub fn elements(&self, table: &str, set: &Set) -> Result<Vec<String>> {
         let attributes =
             vec![SetElementList::Table(table.into()), SetElementList::Set(set.name.into())];
-        let all = self.dump(NfTablesMessage::GetSetElement(SetElementMessage { attributes }))?;
+        let all = self.list(NfTablesMessage::GetSetElement(SetElementMessage { attributes }))?;
         let mut texts = Vec::new();
         for message in all {
             let NfTablesMessage::NewSetElement(list) = message else { continue };

@@ -6,9 +6,8 @@ use std::os::fd::AsRawFd;
 
 use ch01_clone::{Context, Error, Result};
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
@@ -51,10 +50,14 @@ impl Socket {
         }
     }
 
-    /// What there is of `inet` that answers this question.
-    pub(super) fn dump(&self, question: NfTablesMessage) -> Result<Vec<NfTablesMessage>> {
+    /// All that there is of this family and answers the question.
+    pub(super) fn dump(
+        &self,
+        family: NetfilterProtoFamily,
+        question: impl Into<NetfilterMessageInner>,
+    ) -> Result<Vec<NetfilterMessage>> {
         let mut bytes = Vec::new();
-        let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
+        let header = NetfilterHeader::new(family, 0, 0);
         emit(&mut bytes, 0, NLM_F_DUMP, header, question);
         self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
         let mut found = Vec::new();
@@ -64,13 +67,26 @@ impl Socket {
                 match answer?.payload {
                     NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(refusal) => {
-                        return Err(refusal.to_io()).call(|| "nftables: list");
+                        return Err(refusal.to_io()).call(|| "netfilter: list");
                     }
-                    NetlinkPayload::InnerMessage(message) => found.extend(of_nftables(message)),
+                    NetlinkPayload::InnerMessage(message) => found.push(message),
                     _ => {}
                 }
             }
         }
+    }
+
+    /// One request that is no part of a batch.
+    pub(super) fn request(
+        &self,
+        family: NetfilterProtoFamily,
+        request: impl Into<NetfilterMessageInner>,
+    ) -> Result<()> {
+        let mut bytes = Vec::new();
+        emit(&mut bytes, 0, NLM_F_ACK, NetfilterHeader::new(family, 0, 0), request);
+        self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
+        let (answer, _) = self.0.recv_from_full().call(|| "recv(NETLINK_NETFILTER)")?;
+        Batch::new("").judge(&answer)
     }
 
     /// A batch goes in one message, however long; EMSGSIZE says where that ended.
@@ -124,13 +140,6 @@ fn parse(mut bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkMessage<Netfilt
         bytes = bytes.get((message.length() as usize).next_multiple_of(4)..).unwrap_or(&[]);
         Some(parsed)
     })
-}
-
-fn of_nftables(message: NetfilterMessage) -> Option<NfTablesMessage> {
-    match message.inner {
-        NetfilterMessageInner::NfTables(message) => Some(message),
-        _ => None,
-    }
 }
 
 fn emit(

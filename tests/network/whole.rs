@@ -165,10 +165,12 @@ fn lost_rules_come_back() -> Result<(), Failed> {
     street.host.within(|| Ok::<_, Failed>(street.dockster.lock()?.reload()?))?;
     answers(&street.outside, Tcp, "192.0.2.1:8080", "one")?;
     flush()?;
-    let _two = street.container("two", "bridge", &[])?;
+    let _two = street.container("two", "bridge", &[port(Tcp, 8081)])?;
     answers(&street.outside, Tcp, "192.0.2.1:8080", "one")?;
     flush()?;
     street.detach("two")?;
+    answers(&street.outside, Tcp, "192.0.2.1:8080", "one")?;
+    flush()?;
     street.detach("one")?;
     assert_eq!(street.rules()?, ("0".to_owned(), String::new()));
     Ok(())

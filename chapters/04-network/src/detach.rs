@@ -118,7 +118,9 @@ impl Networks {
         let link = lease.link.as_str();
         let mut errors = Vec::new();
         let last = self.last(network, left.len())?;
-        errors.extend(self.dismiss(host, network, lease, last).err());
+        let known = self.dismiss(host, network, lease, last);
+        let rebuild = matches!(known, Ok(false));
+        errors.extend(known.err());
         let unplugged = step!(
             "detach",
             "Without its end here the wire is gone, whoever has the other.",
@@ -140,7 +142,11 @@ impl Networks {
             "cat leases.json",
             "rename(leases.new, {name}/leases.json): without {container}",
             self.write_leases(network, &left),
-        )
+        )?;
+        match rebuild {
+            true => self.rebuild(host, &Forwarding::open(&self.site.common)?),
+            false => Ok(()),
+        }
     }
 }
 

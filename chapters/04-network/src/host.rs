@@ -70,33 +70,33 @@ impl Networks {
     }
 
     /// Takes a lease out of the rules, with the last one its network, and with the last of all
-    /// the whole table; then forwarding is what it was before.
+    /// the whole table; then forwarding is what it was before. `false`: the rules are not what
+    /// they should be, so that they have to be rebuilt for those who are left.
     pub(crate) fn dismiss(
         &self,
         host: &Host,
         network: &Network,
         lease: &Lease,
         last: Last,
-    ) -> Result<()> {
-        let (table, name) = (&self.site.prefix, &network.name);
-        step!(
+    ) -> Result<bool> {
+        let (firewall, table, name) = (&host.firewall, &self.site.prefix, &network.name);
+        let known = step!(
             "detach",
             "Whatever was published leads nowhere any more. The table goes with the last.",
             "nft list ruleset inet",
             "NFT_MSG_DELSETELEM(inet {table}), for a lease of {name}",
             match last {
-                Last::OfAll => host.firewall.remove(),
-                Last::OfNetwork => host
-                    .firewall
+                Last::OfAll => firewall.remove().map(|()| true),
+                Last::OfNetwork => firewall
                     .dismiss(network, lease)
-                    .and_then(|_| host.firewall.close(network).map(drop)),
-                Last::No => host.firewall.dismiss(network, lease).map(drop),
+                    .and_then(|known| { firewall.close(network).map(|also| known && also) }),
+                Last::No => firewall.dismiss(network, lease),
             },
         )?;
-        match last {
-            Last::OfAll => Forwarding::open(&self.site.common)?.release(),
-            _ => Ok(()),
+        if last == Last::OfAll {
+            Forwarding::open(&self.site.common)?.release()?;
         }
+        Ok(known)
     }
 
     /// Whether others are left beside this one.

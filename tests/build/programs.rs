@@ -80,7 +80,10 @@ fn caches() -> Result<(), Failed> {
     };
     shop.image(&dockerfile("one"))?;
     shop.image(&dockerfile("two"))?;
-    assert_eq!(shop.says("cat /said; ls -d /a /t 2>/dev/null || echo none")?, "tmpfs\none\ntwo\nnone\n");
+    assert_eq!(
+        shop.says("cat /said; ls -d /a /t 2>/dev/null || echo none")?,
+        "tmpfs\none\ntwo\nnone\n"
+    );
     // The same directory by its id, elsewhere; what was there before stays there.
     shop.image(
         "FROM busybox\nRUN mkdir /d && echo below >/d/file

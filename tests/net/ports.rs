@@ -2,11 +2,10 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use dockster_tests::{Failed, Need, Trial, wait_until};
 
-use crate::tools::{House, beside};
+use crate::tools::{House, PATIENCE, beside};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -25,12 +24,11 @@ fn a_published_port_is_reached() -> Result<(), Failed> {
     house.dockster(run).args(["busybox", "sh", "-c", SERVER]).success()?;
     let at = house.dockster(["port", "it", "80"]).success()?.stdout;
     let at = at.trim();
-    let reached = wait_until(Duration::from_secs(20), || {
+    wait_until("the container answers", PATIENCE, || {
         let mut said = String::new();
         let heard = TcpStream::connect(at).and_then(|mut line| line.read_to_string(&mut said));
         heard.is_ok() && said == "hello\n"
-    });
-    assert!(reached, "nobody answers at {at}");
+    })?;
     let done = house.dockster(["port", "it"]).success()?;
     assert_eq!(done.stdout, format!("80/tcp -> {at}\n"));
     let done = house.dockster(["ps", "--format", "{{.Ports}} {{.Networks}}"]).success()?;

@@ -1,12 +1,10 @@
 //! Containers reach each other, and nothing stays of their wires.
 
-use std::time::Duration;
-
 use dockster_tests::{Failed, Need, Trial, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::tools::{Background, House, beside};
+use crate::tools::{Background, House, PATIENCE, beside};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -100,11 +98,10 @@ fn who_is_killed() -> Result<(), Failed> {
     let one = Background::ready(house.dockster(run))?;
     kill(Pid::from_raw(one.pid()), Signal::SIGKILL)?;
     drop(one);
-    let gone = wait_until(Duration::from_secs(20), || {
+    wait_until("its lease is given back", PATIENCE, || {
         let swept = house.dockster(["network", "ls"]).success().is_ok();
         let seen = ["network", "inspect", "-f", "{{json .Containers}}", "bridge"];
         swept && house.dockster(seen).success().is_ok_and(|done| done.stdout == "{}\n")
-    });
-    assert!(gone, "its lease is still there");
+    })?;
     house.nothing_left()
 }

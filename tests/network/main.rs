@@ -11,13 +11,20 @@ mod hosts;
 mod kept;
 mod killed;
 mod lan;
+mod names;
+mod netd;
 mod packets;
+mod proxy;
+mod room;
 mod rules;
+mod upstream;
 mod world;
 
 use dockster_tests::run;
 
 fn main() {
+    let rooms = [names::PARTS, netd::PARTS, proxy::PARTS].concat();
+    room::play(&rooms);
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
     let rules: &[_] = &[forwards::PARTS, packets::PARTS, rules::PARTS].concat();
@@ -25,7 +32,7 @@ fn main() {
         Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
         Err(_) => {
             let trials = links.iter().map(hosts::trial_of).chain(rules.iter().map(lan::trial_of));
-            run(trials.chain(killed::trials()).collect())
+            run(trials.chain(killed::trials()).chain(room::trials(&rooms)).collect())
         }
     }
 }

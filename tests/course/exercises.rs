@@ -49,6 +49,8 @@ pub fn needs(words: &[String]) -> Vec<Need> {
         "id ranges" => Some(Need::IdRanges),
         "limits" => Some(Need::Limits),
         "v2" => Some(Need::V2),
+        "iproute2" => Some(Need::Program("ip")),
+        "nftables" => Some(Need::Program("nft")),
         _ => None,
     };
     words.iter().filter_map(need).chain([Need::UserNamespaces]).chain(speed).collect()

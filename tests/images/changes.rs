@@ -10,6 +10,7 @@ use crate::tools::{Place, Who, helper_run, needs, outcome, run_as, sh};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("changes_become_a_layer", &needs(&[]), changes),
+        trial("a_base_that_went_away_is_missed", &needs(&[]), went_away),
         trial("a_file_called_like_a_whiteout_is_refused", &needs(&[]), like_a_whiteout),
     ]
 }
@@ -52,6 +53,16 @@ fn changes() -> Result<(), Failed> {
     assert!(!ours.contains("overlay"), "{ours}");
     assert_eq!(id, add_layer(&place, "same")??);
     assert_eq!(fs::read_dir(place.join("store/ingest"))?.count(), 0);
+    Ok(())
+}
+
+/// Somebody removes it just before.
+fn went_away() -> Result<(), Failed> {
+    let place = prepare("mkdir etc; echo 1 >etc/one")?;
+    sh(place.path(), "mkdir -p kept/upper/etc; echo 2 >kept/upper/etc/two")?;
+    let error = add_layer(&place, "late")?.expect_err("its lower layer is gone");
+    assert!(error.contains("the image was removed while it was built upon"), "{error}");
+    assert_eq!(outcome(helper_run("images").arg(place.join("store")))??, "");
     Ok(())
 }
 

@@ -219,7 +219,7 @@ pub fn helper(args: Vec<OsString>) {
                 true => Source::Directory(path(2)),
                 false => Source::Archive(&mut input),
             };
-            let imported = store.import(source, text(3), &recipe)?;
+            let imported = store.import(source, Some(text(3)), &recipe)?;
             writeln!(out, "{}\n{:?}", imported.image.id, imported.summary).expect("into memory");
             Ok(())
         }),
@@ -246,6 +246,9 @@ pub fn helper(args: Vec<OsString>) {
         "merged" => merged(path(1), text(2), path(3), text(4), &mut out),
         "add-layer" => Store::open(path(1)).and_then(|store| {
             let base = store.resolve(text(2))?;
+            if text(4) == "late" {
+                store.remove(text(2), false, |_| Ok(()))?;
+            }
             let image = store.add_layer(&base, path(3), &base.config, Some(text(4)))?;
             writeln!(out, "{}", image.id).expect("into memory");
             Ok(())

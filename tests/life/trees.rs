@@ -222,15 +222,16 @@ fn changed_by_instructions() -> Result<(), Failed> {
         ("FROM x", "is not a valid change command"),
         ("CMD", "requires at least one argument"),
         ("CMD [1]", "is not a list of strings"),
-        ("ENV x", "must have a value"),
-        ("ENV =x", "is not NAME=VALUE"),
+        ("ENV x", "ENV must have two arguments"),
+        ("ENV =x", "it must be name=value"),
         ("LABEL a=\"b", "is not closed"),
         ("EXPOSE x", "invalid containerPort: x"),
         ("EXPOSE 80/icmp", "invalid containerPort"),
         ("ONBUILD FROM x", "isn't allowed as an ONBUILD trigger"),
         ("STOPSIGNAL NOTHING", "invalid signal"),
-        ("HEALTHCHECK --retries=x CMD true", "is not an option"),
-        ("HEALTHCHECK true", "HEALTHCHECK wants"),
+        ("HEALTHCHECK --retries=x CMD true", "--retries=x"),
+        ("HEALTHCHECK --often CMD true", "HEALTHCHECK does not know the flag --often"),
+        ("HEALTHCHECK true", "HEALTHCHECK is followed by NONE, or by CMD"),
     ] {
         let done = house.dockster(["commit", "-c", change, "it", "bad"]).code(1)?;
         one_sentence(&done, why)?;

@@ -59,7 +59,9 @@ fn two_hundred_at_once() -> Result<(), Failed> {
 
 fn ten_of_two_hundred() -> Result<(), Failed> {
     let (dir, which) = (std::env::var_os(DIR).ok_or("no place")?, std::env::var(WHICH)?);
-    let site = ch04_network::Site { dir: dir.into(), prefix: "dockster".to_owned() };
+    let (dir, prefix) = (std::path::PathBuf::from(dir), "dockster".to_owned());
+    let common = dir.with_file_name("common");
+    let site = ch04_network::Site { dir, prefix, common };
     // One namespace for all ten: many at once take the kernel long to clear away.
     let netns = Netns::new()?;
     std::thread::scope(|scope| {

@@ -115,7 +115,8 @@ pub struct Dockster {
 impl Dockster {
     pub fn new(prefix: &str) -> Dockster {
         let dir = TempDir::new();
-        let site = Site { dir: dir.path().join("networks"), prefix: prefix.to_owned() };
+        let (networks, common) = (dir.path().join("networks"), dir.path().join("common"));
+        let site = Site { dir: networks, prefix: prefix.to_owned(), common };
         Dockster { site, _dir: dir }
     }
 

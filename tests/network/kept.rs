@@ -116,7 +116,7 @@ fn a_damaged_file_is_named() -> Result<(), Failed> {
         dockster.site.lock().map(drop),
         "bridge/network.json\" is damaged: missing field `id`",
     )?;
-    let nowhere = Site { dir: "/proc/nowhere".into(), prefix: "dockster".to_owned() };
+    let nowhere = Site::new("/proc/nowhere".into(), "dockster".to_owned());
     refused(nowhere.lock().map(drop), "mkdir(\"/proc/nowhere\"): ENOENT")
 }
 

@@ -3,10 +3,13 @@
 #[path = "../clone/held.rs"]
 mod held;
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dockster_tests::{Done, Failed, Need, Run, TempDir, Terminal, Trial, busybox_rootfs, trial};
+use dockster_tests::{
+    Done, Failed, Need, Run, TempDir, Terminal, Trial, busybox_rootfs, find_program, trial,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -54,12 +57,18 @@ impl House {
         self.state.path().join("dockster-04")
     }
 
-    /// Nothing is left: no link, nothing written down.
+    /// Nothing is left: no link, no rule, nothing written down, and the host is no router.
     fn nothing_left(&self, after: &str) -> Result<(), Failed> {
+        let nft = find_program("nft").ok_or("no program nft")?;
+        let tables = Run::new(nft).args(["list", "tables"]).success()?.stdout;
+        let forwarding = fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?;
         let (links, state) = (links()?, self.state());
-        match links.is_empty() && !state.exists() {
+        match links.is_empty() && !state.exists() && tables.is_empty() && forwarding == "0\n" {
             true => Ok(()),
-            false => Err(format!("{after}: left are {links:?} or {state:?}").into()),
+            false => Err(format!(
+                "{after}: left are {links:?}, {tables:?}, {state:?}, or it forwards: {forwarding}"
+            )
+            .into()),
         }
     }
 
@@ -80,7 +89,7 @@ impl House {
                 None => steps.push((step, 1)),
             }
         }
-        let known = ["lease", "bridge", "veth", "address", "route", "detach"];
+        let known = ["lease", "bridge", "veth", "address", "route", "forwarding", "nat", "detach"];
         for known in known {
             assert!(steps.iter().any(|(step, _)| step == known), "{known} is not among {steps:?}");
         }
@@ -200,7 +209,7 @@ fn killed_while_it_runs() -> Result<(), Failed> {
     held.inside_is_gone()?;
     // Who lives beside keeps its wire; the address of the dead one is the next one's.
     house.run(&[], "cat /sys/class/net/eth0/address").success()?;
-    let bridge = ip("link show master dockster040")?;
+    let bridge = ip("link show master dk040000000")?;
     assert_eq!(bridge.as_array().map(Vec::len), Some(1), "{bridge}");
     drop(beside);
     house.works_again("killed while it runs")

@@ -24,7 +24,7 @@ pub fn trial_of((name, _): &Part) -> Trial {
 }
 
 /// A host, or a container: a network namespace that lives as long as this.
-pub struct Host(File);
+pub struct Host(pub File);
 
 impl Host {
     /// A new one, in which `lo` is up.
@@ -128,6 +128,12 @@ impl Host {
         Ok((name.to_owned(), from.parse().map_err(|error| format!("{from}: {error}"))?))
     }
 
+    /// A socket here from which UDP can be sent there again and again.
+    pub fn sender(&self, to: &str) -> Result<Sender, Failed> {
+        let to: SocketAddr = to.parse()?;
+        Ok(Sender(self.within(|| connected_udp(to, scaled(Duration::from_secs(10))))?))
+    }
+
     /// Nobody answers there: refused or silent.
     pub fn no_answer(&self, protocol: Protocol, to: &str) -> Result<(), Failed> {
         match self.asks(protocol, to, Duration::from_millis(400)) {
@@ -173,11 +179,30 @@ fn ask_tcp(to: SocketAddr, limit: Duration) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// A socket that is connected to somewhere.
+pub struct Sender(UdpSocket);
+
+impl Sender {
+    /// Asks for the name of who serves there.
+    pub fn ask(&self) -> Result<String, Failed> {
+        let answer = question(&self.0)?;
+        Ok(answer.split(' ').next().unwrap_or_default().to_owned())
+    }
+}
+
 fn ask_udp(to: SocketAddr, limit: Duration) -> std::io::Result<String> {
+    question(&connected_udp(to, limit)?)
+}
+
+fn connected_udp(to: SocketAddr, limit: Duration) -> std::io::Result<UdpSocket> {
     let from: SocketAddr = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("any");
     let socket = UdpSocket::bind(from)?;
     socket.connect(to)?;
     socket.set_read_timeout(Some(limit))?;
+    Ok(socket)
+}
+
+fn question(socket: &UdpSocket) -> std::io::Result<String> {
     socket.send(b"who?")?;
     let mut answer = [0; 256];
     let len = socket.recv(&mut answer)?;

@@ -6,6 +6,7 @@
 mod attached;
 mod beside;
 mod crowds;
+mod explains;
 mod forwards;
 mod hosts;
 mod kept;
@@ -15,9 +16,11 @@ mod names;
 mod netd;
 mod packets;
 mod proxy;
+mod published;
 mod room;
 mod rules;
 mod upstream;
+mod whole;
 mod world;
 
 use dockster_tests::run;
@@ -27,7 +30,15 @@ fn main() {
     room::play(&rooms);
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
-    let rules: &[_] = &[forwards::PARTS, packets::PARTS, rules::PARTS].concat();
+    let rules: &[_] = &[
+        explains::PARTS,
+        forwards::PARTS,
+        packets::PARTS,
+        published::PARTS,
+        rules::PARTS,
+        whole::PARTS,
+    ]
+    .concat();
     match std::env::var(hosts::PART) {
         Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
         Err(_) => {

@@ -15,6 +15,7 @@ pub const PARTS: &[Part] = &[
     ("published_ports_are_open_to_the_outside_and_no_others", from_outside),
     ("published_on_localhost_is_closed_to_a_neighbour", martians),
     ("published_ports_are_open_to_the_host", from_localhost),
+    ("who_keeps_on_sending_udp_is_heard_once_it_is_published", persistent),
     ("published_ports_are_open_to_the_container_and_its_neighbours", hairpin),
     ("networks_are_isolated_but_for_published_ports", isolation),
     ("internal_networks_are_closed", internal),
@@ -111,6 +112,25 @@ fn from_localhost() -> Result<(), Failed> {
     answers(&world.host, "[2001:db8::1]:8080", "c17-2", "fd00:17::1")?;
     answers(&world.host, "127.0.0.1:8083", "c17-2", "172.17.0.1")?;
     closed(&world.host, &["192.0.2.1:8083"])
+}
+
+/// A flow that the kernel knows already, for who sent it did so before.
+fn persistent() -> Result<(), Failed> {
+    let (world, net, one, _container) = World::with_one(&[])?;
+    let published = lease(&net, 2, &["8080:80/udp"]);
+    world.host.serve("host", Udp, 8080)?;
+    for to in ["192.0.2.1:8080", "[2001:db8::1]:8080"] {
+        let sender = world.outside.sender(to)?;
+        assert_eq!(sender.ask()?, "host");
+        assert!(world.firewall.admit(&net, &published)?);
+        assert_eq!(sender.ask()?, one.name);
+        assert!(world.firewall.dismiss(&net, &published)?);
+        assert_eq!(sender.ask()?, "host");
+        world.firewall.rebuild(&[(net.clone(), vec![published.clone()])], Guard::default())?;
+        assert_eq!(sender.ask()?, one.name);
+        assert!(world.firewall.dismiss(&net, &published)?);
+    }
+    Ok(())
 }
 
 fn hairpin() -> Result<(), Failed> {

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         beside("saved_images_are_read_by_skopeo", &[Need::Program("skopeo")], read_by_skopeo),
         beside("saved_images_are_loaded_by_podman", &podman, loaded_by_podman),
         beside("what_cannot_be_saved_is_said", &[], what_cannot_be_saved),
+        beside("a_save_that_is_killed_leaves_nothing", &[], killed),
         beside("a_full_disk_leaves_no_half_archive", &[], a_full_disk),
     ]
 }
@@ -154,6 +155,30 @@ fn what_cannot_be_saved() -> Result<(), Failed> {
     assert!(!fs::read_dir(house.join(""))?.any(|entry| {
         entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with('.'))
     }));
+    house.nothing_left()
+}
+
+/// In the middle of its file: by the kernel, for that is as long as it may be.
+fn killed() -> Result<(), Failed> {
+    let house = House::new()?;
+    let dir = house.join("saved");
+    fs::create_dir(&dir)?;
+    for before in [None, Some("as it was")] {
+        if let Some(text) = before {
+            fs::write(dir.join("it.tar"), text)?;
+        }
+        let script = r#"ulimit -c 0; ulimit -f 200; "$0" save -o "$1" busybox || kill -l $?"#;
+        let run = Run::new("sh").args(["-c", script, DOCKSTER]).arg(dir.join("it.tar"));
+        let done = run.env("DOCKSTER_ROOT", house.root()).success()?;
+        assert_eq!(done.stdout, "XFSZ\n", "{}", done.stderr);
+        let left: Vec<_> = fs::read_dir(&dir)?.collect::<Result<_, _>>()?;
+        assert_eq!(left.len(), usize::from(before.is_some()), "{left:?}");
+        assert_eq!(fs::read_to_string(dir.join("it.tar")).ok().as_deref(), before);
+        house.dockster(["images"]).success()?;
+    }
+    house.dockster(["save", "-o"]).arg(dir.join("it.tar")).arg("busybox").success()?;
+    assert_eq!(fs::read_dir(&dir)?.count(), 1);
+    house.dockster(["load", "-i"]).arg(dir.join("it.tar")).success()?;
     house.nothing_left()
 }
 

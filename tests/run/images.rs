@@ -49,6 +49,13 @@ fn directories_and_archives() -> Result<(), Failed> {
         let stream = house.dockster(["import", "-"]).input(fs::read(&archive)?);
         import(&house, stream, &format!("{name}-stream"))?;
     }
+    // Without a name it is known by its id.
+    let id = house.dockster(["import", "-m", "nameless"]).arg(&tree).success()?.stdout;
+    let short = &id["sha256:".len()..][..12];
+    let format = "{{.Repository}} {{.Tag}} {{.ID}}";
+    let all = house.dockster(["images", "--format", format]).success()?;
+    all.says(&format!("<none> <none> {short}\n"))?;
+    assert_eq!(house.run([short, "cat", "/etc/marker"]).success()?.stdout, "here\n");
     house.nothing_left()
 }
 

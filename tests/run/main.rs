@@ -5,6 +5,7 @@
 //! host, and its tests run one by one.
 
 mod archives;
+mod copied;
 mod debian;
 mod faults;
 mod hello;
@@ -31,6 +32,7 @@ fn main() {
         options::trials(),
         volumes::trials(),
         links::trials(),
+        copied::trials(),
         images::trials(),
         list::trials(),
         stdio::trials(),

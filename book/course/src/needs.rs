@@ -9,7 +9,8 @@ use nix::unistd::{AccessFlags, Uid, User, access};
 use crate::judge::Verdict;
 
 /// The words that may stand behind `needs:`.
-pub const WORDS: [&str; 5] = ["user namespaces", "id ranges", "root", "limits", "v2"];
+pub const WORDS: [&str; 7] =
+    ["user namespaces", "id ranges", "root", "limits", "v2", "iproute2", "nftables"];
 
 /// `Host` with the first need that is not met.
 pub fn met(needs: &[String]) -> Result<(), Verdict> {
@@ -36,6 +37,8 @@ fn missing(need: &str) -> Option<(String, String)> {
             "`cargo x doctor --fix`",
         ),
         "root" => (root, "it takes root", "use a virtual machine (see the set-up), as root"),
+        "iproute2" => (program("ip"), "there is no program ip", "install it, see the set-up"),
+        "nftables" => (program("nft"), "there is no program nft", "install it, see the set-up"),
         "v2" => (v2(), "this host's cgroups are not v2 alone", "use a host with cgroups v2"),
         "limits" => (
             limits(root),
@@ -67,6 +70,13 @@ fn id_ranges() -> bool {
         text.lines().any(|line| names.iter().any(|name| line.split(':').next() == Some(name)))
     };
     has("/etc/subuid") && has("/etc/subgid") && Path::new("/usr/bin/newuidmap").exists()
+}
+
+/// An ordinary user's PATH often lacks where they are.
+fn program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let also = ["/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(also).any(|dir| dir.join(name).is_file())
 }
 
 fn v2() -> bool {

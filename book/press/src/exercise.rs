@@ -25,7 +25,8 @@ pub struct Exercise {
 }
 
 const LANES: [&str; 3] = ["core", "stretch", "design"];
-const NEEDS: [&str; 6] = ["user namespaces", "id ranges", "root", "limits", "v2", "none"];
+const NEEDS: [&str; 8] =
+    ["user namespaces", "id ranges", "root", "limits", "v2", "iproute2", "nftables", "none"];
 /// The most words of a task.
 const LONGEST: usize = 200;
 

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Which addresses are free: ranges for networks, and of these one for each container.
 
 use std::collections::HashSet;
@@ -38,11 +40,13 @@ pub fn overlap(one: &IpNet, other: &IpNet) -> bool {
 
 /// The first of `pools` that overlaps none of `taken`.
 pub fn free_range(pools: impl Iterator<Item = IpNet>, taken: &[IpNet]) -> Result<IpNet> {
+    // ANCHOR: free-range
     let mut pools = pools;
     pools.find(|pool| !taken.iter().any(|other| overlap(pool, other))).ok_or_else(|| {
         Error::new("all predefined address pools have been fully subnetted")
             .hint("name a range of your own with --subnet")
     })
+    // ANCHOR_END: free-range
 }
 
 /// A range as it was asked for. The gateway is its first address unless said otherwise.
@@ -71,6 +75,8 @@ pub fn range(subnet: IpNet, gateway: Option<IpAddr>) -> Result<Range> {
 pub fn choose(range: &Range, asked: Option<IpAddr>, taken: &HashSet<IpAddr>) -> Result<IpNet> {
     let subnet = &range.subnet;
     let free = |address: &IpAddr| *address != range.gateway && !taken.contains(address);
+    // ANCHOR: choose
+    // HOLE: 04.1
     let address = match asked {
         Some(address) if !is_usable(subnet, address) => {
             return Err(Error::new(format!(
@@ -86,6 +92,8 @@ pub fn choose(range: &Range, asked: Option<IpAddr>, taken: &HashSet<IpAddr>) -> 
         })?,
     };
     IpNet::new(address, subnet.prefix_len()).map_err(|error| Error::new(error.to_string()))
+    // HOLE_END: 04.1
+    // ANCHOR_END: choose
 }
 
 /// The hardware address that goes with an address. Whoever gets the address next gets this one

@@ -49,8 +49,9 @@ pub fn site() -> Result<Site> {
     Ok(at(own))
 }
 
+/// The prefix is that of a Dockster with a root of its own.
 fn at(dir: PathBuf) -> Site {
-    Site { dir, prefix: "dockster04".to_owned() }
+    Site { common: dir.join(".common"), dir, prefix: "dk04000000".to_owned() }
 }
 
 /// What was killed in another namespace may have left its directory.

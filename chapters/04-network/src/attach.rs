@@ -18,6 +18,8 @@ use ipnet::IpNet;
 use netlink_packet_route::link::InfoKind;
 
 use crate::addresses;
+use crate::forwarding::prepare;
+use crate::host::Host;
 use crate::inside::{distrust_routers, within};
 use crate::lease::{Lease, Port};
 use crate::links::{Link, Links, Veth};
@@ -48,10 +50,10 @@ pub struct Ask {
     pub ports: Vec<Port>,
 }
 
-/// One socket outside and one inside.
+/// Sockets outside and inside.
 struct Ends<'a> {
     netns: BorrowedFd<'a>,
-    host: Links,
+    host: Host,
     inside: Links,
 }
 
@@ -61,7 +63,7 @@ impl Networks {
     ///
     /// All of it or nothing: what was made before a failure is removed.
     pub fn attach(&mut self, netns: BorrowedFd<'_>, asks: &[Ask]) -> Result<Vec<Lease>> {
-        let host = Links::open()?;
+        let host = Host::open(&self.site)?;
         let inside = within(netns, Links::open)?;
         inside.set_up(LOOPBACK).call(|| "RTM_SETLINK(lo, IFF_UP)")?;
         let ends = Ends { netns, host, inside };
@@ -88,8 +90,9 @@ impl Networks {
         let network = self.find(&ask.network)?.clone();
         let lease = self.lease(&network, ask, &free_interface(&ends.inside)?)?;
         made.push((network.clone(), lease.clone()));
-        let bridge = self.bridge(&ends.host, &network)?;
-        wire(ends, &network, &lease, &bridge)
+        let bridge = self.bridge(&ends.host.links, &network)?;
+        wire(ends, &network, &lease, &bridge)?;
+        self.admit(&ends.host, &network, &lease)
     }
 
     /// The network's bridge: that which is there, or a new one. Only a finished one is switched
@@ -110,6 +113,7 @@ impl Networks {
         };
         let ipv6 = network.ranges.iter().any(|range| range.subnet.addr().is_ipv6());
         distrust_routers(name, ipv6)?;
+        prepare(name, !network.internal)?;
         family(links, name, bridge.index, ipv6)?;
         for range in &network.ranges {
             let gateway = IpNet::new_assert(range.gateway, range.subnet.prefix_len());
@@ -172,7 +176,7 @@ fn wire(ends: &Ends<'_>, network: &Network, lease: &Lease, bridge: &Link) -> Res
          container's network namespace.",
         "ip link show type veth",
         "RTM_NEWLINK({host}, veth, master {on}, peer {inside} in the container)",
-        ends.host.add_veth(&veth),
+        ends.host.links.add_veth(&veth),
     )?;
     let ipv6 = lease.addresses.iter().any(|net| net.addr().is_ipv6());
     within(ends.netns, || distrust_routers(inside, ipv6))?;

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! A container loses its wires, and what it had is given back.
 
 use std::os::fd::BorrowedFd;
@@ -5,6 +7,8 @@ use std::os::fd::BorrowedFd;
 use ch01_clone::{Context, Error, Result, step};
 
 use crate::attach::{add_routes, is_ours};
+use crate::forwarding::Forwarding;
+use crate::host::Host;
 use crate::inside::within;
 use crate::lease::Lease;
 use crate::links::Links;
@@ -19,9 +23,11 @@ impl Networks {
 
     /// Takes those off that are not alive any more: what somebody who was killed has left.
     /// `alive` is asked with a container's id.
+    // ANCHOR: sweep
     pub fn sweep(&mut self, alive: impl Fn(&str) -> bool) -> Result<()> {
         self.release_where(|lease| !alive(&lease.container))
     }
+    // ANCHOR_END: sweep
 
     /// Takes a container off one network. If it lives on in `netns` and this was its way out,
     /// another network's becomes it.
@@ -39,7 +45,7 @@ impl Networks {
                 "container {container} is not connected to network {name}"
             )));
         };
-        self.release(&Links::open()?, &network, lease)?;
+        self.release(&Host::open(&self.site)?, &network, lease)?;
         let Some(netns) = netns else { return Ok(()) };
         let inside = within(netns, Links::open)?;
         for network in self.list() {
@@ -54,28 +60,36 @@ impl Networks {
 
     /// Makes all links and rules anew from what is written down, as far as they are not there.
     pub fn reload(&mut self) -> Result<()> {
-        let links = Links::open()?;
+        let host = Host::open(&self.site)?;
+        let forwarding = Forwarding::open(&self.site.common)?;
+        let (links, mut used) = (&host.links, false);
         for network in self.list() {
             let leases = self.leases(network)?;
             if leases.is_empty() {
                 continue;
             }
-            let bridge = self.bridge(&links, network)?;
+            used = true;
+            forwarding.need(network)?;
+            let bridge = self.bridge(links, network)?;
             for lease in &leases {
                 let name = &lease.link;
-                if let Some(link) = links.find(name).call(|| format!("RTM_GETLINK({name})"))? {
+                let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
+                if found.is_some() {
                     links
-                        .set_bridge(link.index, bridge.index)
+                        .set_bridge(name, bridge.index)
                         .call(|| format!("RTM_SETLINK({name}, master {})", network.bridge))?;
                 }
             }
         }
-        Ok(())
+        match used {
+            true => self.rebuild(&host, &forwarding),
+            false => Ok(()),
+        }
     }
 
     fn release_where(&mut self, gone: impl Fn(&Lease) -> bool) -> Result<()> {
         let mut errors = Vec::new();
-        let mut links = None;
+        let mut host = None;
         for network in self.list().to_vec() {
             let leases = match self.leases(&network) {
                 Ok(leases) => leases,
@@ -85,11 +99,11 @@ impl Networks {
                 }
             };
             for lease in leases.iter().filter(|lease| gone(lease)) {
-                if links.is_none() {
-                    links = Some(Links::open()?);
+                if host.is_none() {
+                    host = Some(Host::open(&self.site)?);
                 }
                 let released =
-                    links.as_ref().map_or(Ok(()), |links| self.release(links, &network, lease));
+                    host.as_ref().map_or(Ok(()), |host| self.release(host, &network, lease));
                 errors.extend(released.err());
             }
         }
@@ -98,26 +112,25 @@ impl Networks {
 
     /// Removes what was made of a lease, and then the lease. It stays when something else does:
     /// then nobody gets the address while it is in use, and the next sweep tries again.
-    pub(crate) fn release(
-        &mut self,
-        links: &Links,
-        network: &Network,
-        lease: &Lease,
-    ) -> Result<()> {
+    pub(crate) fn release(&mut self, host: &Host, network: &Network, lease: &Lease) -> Result<()> {
         let left: Vec<_> =
             self.leases(network)?.into_iter().filter(|other| other != lease).collect();
         let link = lease.link.as_str();
         let mut errors = Vec::new();
+        let last = self.last(network, left.len())?;
+        let known = self.dismiss(host, network, lease, last);
+        let rebuild = matches!(known, Ok(false));
+        errors.extend(known.err());
         let unplugged = step!(
             "detach",
             "Without its end here the wire is gone, whoever has the other.",
             "ip link show type veth",
             "RTM_DELLINK({link})",
-            links.delete(link),
+            host.links.delete(link),
         );
         errors.extend(unplugged.err());
         if left.is_empty() {
-            errors.extend(remove_bridge(links, network).err());
+            errors.extend(remove_bridge(&host.links, network).err());
         }
         if !errors.is_empty() {
             return together(errors);
@@ -129,7 +142,11 @@ impl Networks {
             "cat leases.json",
             "rename(leases.new, {name}/leases.json): without {container}",
             self.write_leases(network, &left),
-        )
+        )?;
+        match rebuild {
+            true => self.rebuild(host, &Forwarding::open(&self.site.common)?),
+            false => Ok(()),
+        }
     }
 }
 

@@ -19,10 +19,10 @@ use crate::nft::{
     dnat_by_address, dnat_by_port, drop, family, from_127, from_local_v6, iif, iif_and_oif_in,
     jump, known, masquerade, oif, redirected, to_127, to_this_host, v6_not_to_localhost,
 };
-use crate::{Guard, Lease, Network, Port};
+use crate::{Guard, Lease, Network, Port, Protocol};
 
 /// The sets and maps.
-const SETS: [Set; 7] = [
+pub(crate) const SETS: [Set; 7] = [
     Set { name: "bridges", comment: "the networks", key: &[Kind::Link], data: &[] },
     Set { name: "internal", comment: "those with no way out", key: &[Kind::Link], data: &[] },
     Set {
@@ -78,14 +78,18 @@ impl Firewall {
         let mut batch = Batch::new(&self.table);
         batch.add(&of_network(network));
         batch.add(&of_lease(network, lease));
-        self.commit_if_there(&batch)
+        let there = self.commit_if_there(&batch)?;
+        self.socket.forget_udp(&udp_ports([lease]))?;
+        Ok(there)
     }
 
     /// Takes what is published of a lease out again; `false` as with [`Firewall::admit`].
     pub fn dismiss(&self, network: &Network, lease: &Lease) -> Result<bool> {
         let mut batch = Batch::new(&self.table);
         batch.delete(&of_lease(network, lease));
-        self.commit_if_there(&batch)
+        let there = self.commit_if_there(&batch)?;
+        self.socket.forget_udp(&udp_ports([lease]))?;
+        Ok(there)
     }
 
     /// Takes a network out on which nobody is any more; `false` as with [`Firewall::admit`].
@@ -114,7 +118,8 @@ impl Firewall {
         }
         elements.sort_by_key(|element| element.set);
         batch.add(&elements);
-        self.socket.commit(&batch)
+        self.socket.commit(&batch)?;
+        self.socket.forget_udp(&udp_ports(all.iter().flat_map(|(_, leases)| leases)))
     }
 
     /// Takes the table away; that it is not there is no error.
@@ -224,6 +229,12 @@ fn of_lease(network: &Network, lease: &Lease) -> Vec<Element> {
     let mut elements: Vec<Element> = ports.iter().flat_map(each).collect();
     elements.sort_by_key(|element| element.set);
     elements
+}
+
+/// The host's ports of UDP.
+fn udp_ports<'a>(leases: impl IntoIterator<Item = &'a Lease>) -> Vec<u16> {
+    let ports = leases.into_iter().flat_map(|lease| &lease.ports);
+    ports.filter(|port| port.protocol == Protocol::Udp).map(|port| port.host).collect()
 }
 
 /// A port of the container's address; `None` where the host's address is of the other IP.

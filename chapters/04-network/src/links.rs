@@ -13,8 +13,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -128,26 +127,8 @@ impl Links {
             .mtu(veth.mtu)
             .controller(veth.bridge)
             .up();
-        self.ask(self.handle.link().add(here.build()).execute())
-    }
-
-    /// Makes a link a port of the bridge.
-    pub fn set_bridge(&self, link: u32, bridge: u32) -> Answer<()> {
-        let port = LinkUnspec::new_with_index(link).controller(bridge).up();
-        self.ask(self.handle.link().set(port.build()).execute())
-    }
-
-    /// A link without addresses of IPv6: the kernel shall not give it one of its own (fe80::)
-    /// when it is switched on.
-    pub fn leave_without_ipv6(&self, link: u32) -> Answer<()> {
-        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-        let none = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![none])]);
-        let link = LinkUnspec::new_with_index(link).append_extra_attribute(none);
-        match self.ask(self.handle.link().set(link.build()).execute()) {
-            // A kernel without IPv6.
-            Err(Cause::Errno(Errno::EAFNOSUPPORT)) => Ok(()),
-            answer => answer,
-        }
+        self.ask(self.handle.link().add(here.build()).execute())?;
+        self.may_turn_back(veth.name)
     }
 
     /// Switches a link on.
@@ -218,15 +199,5 @@ impl From<LinkMessage> for Link {
             }
         }
         link
-    }
-}
-
-/// A link's name: up to 15 bytes (netdevice(7), IFNAMSIZ), of which we use the harmless ones.
-pub fn check_name(name: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    let fits = (1..nix::libc::IF_NAMESIZE).contains(&name.len());
-    match fits && name.chars().all(plain) && !name.starts_with(['.', '-']) {
-        true => Ok(()),
-        false => Err(Error::new(format!("{name:?} cannot be the name of a link"))),
     }
 }

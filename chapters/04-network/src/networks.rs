@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! The networks of one Dockster, as they are written down: made, found, removed.
 //!
 //! ```text
@@ -18,9 +20,9 @@ use ch01_clone::{Context, Error, Result};
 use ipnet::IpNet;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::links;
 use crate::network::Network;
 use crate::store;
+use crate::{host, settings};
 
 /// The network that is always there.
 pub const DEFAULT: &str = "bridge";
@@ -33,6 +35,9 @@ pub struct Site {
     /// `dockster`: the default network's bridge is `dockster0`, the table `inet dockster`.
     /// Whoever uses another directory on the same host uses another prefix.
     pub prefix: String,
+    /// Where all Docksters of the same network namespace write down what they have changed for
+    /// all of it; empty after a boot. It is not `dir` itself.
+    pub common: PathBuf,
 }
 
 /// The networks under their lock: as long as this lives, nobody else changes them.
@@ -62,9 +67,15 @@ pub struct New {
 }
 
 impl Site {
+    /// The usual one: root shares `/run/dockster` with others on the machine, and whoever has
+    /// a network namespace of their own keeps that in `dir`, too.
+    pub fn new(dir: PathBuf, prefix: String) -> Site {
+        Site { common: host::common(&dir), dir, prefix }
+    }
+
     /// Waits until nobody else is at it. The default network is made if it is not there.
     pub fn lock(&self) -> Result<Networks> {
-        links::check_name(&format!("{}0", self.prefix))?;
+        settings::check_name(&format!("{}0", self.prefix))?;
         let lock = self.flock()?;
         let mut networks =
             Networks { networks: self.read()?, site: self.clone(), _lock: lock, notes: Vec::new() };
@@ -78,6 +89,7 @@ impl Site {
     /// not the one that others find under its name.
     fn flock(&self) -> Result<Flock<File>> {
         let open = || format!("open({:?})", self.dir);
+        // ANCHOR: flock
         loop {
             store::directory(&self.dir)?;
             let dir = File::open(&self.dir).call(open)?;
@@ -88,6 +100,7 @@ impl Site {
                 return Ok(lock);
             }
         }
+        // ANCHOR_END: flock
     }
 
     /// What is written down. A directory without its file is one that somebody did not
@@ -97,7 +110,8 @@ impl Site {
         let entries = fs::read_dir(&self.dir).call(|| format!("open({:?})", self.dir))?;
         for entry in entries {
             let entry = entry.call(|| format!("getdents({:?})", self.dir))?;
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if hidden || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
             match store::read(&entry.path().join("network.json"))? {

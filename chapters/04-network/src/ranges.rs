@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Which ranges a new network gets.
 
 use std::net::IpAddr;

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context, Error, Result};
@@ -129,32 +129,41 @@ impl Copier<'_> {
         if depth == 0 {
             return Err(Error::os(format!("readdir({from:?})"), Errno::ELOOP));
         }
-        for name in self.stack.names(from)? {
-            let Some(found) = self.stack.find(&from.join(&name))? else { continue };
+        let dir = self.root.lookup(to, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let mut directories = Vec::new();
+        // A hundred layers have as many descriptors of it: they go before what lies deeper.
+        let walk = self.stack.walk(from)?;
+        for name in walk.names()? {
+            let Some(found) = walk.find(&name)? else { continue };
             self.space.take_entry()?;
-            self.one(&found, &from.join(&name), &to.join(&name), depth)?;
+            match whiteout::kind(&found.stat) {
+                SFlag::S_IFDIR => directories.push(name),
+                _ => self.one(&found, &dir, to.join(&name))?,
+            }
+        }
+        drop(walk);
+        for name in directories {
+            let (from, to) = (from.join(&name), to.join(&name));
+            mkdirat(&dir, &*name, Mode::S_IRWXU).call(|| format!("mkdirat({to:?})"))?;
+            self.below(&from, &to, depth - 1)?;
+            if let Some(found) = self.stack.find(&from)? {
+                attributes(&found, &dir, &name)?;
+            }
         }
         Ok(())
     }
 
-    fn one(&mut self, found: &Found, from: &Path, to: &Path, depth: u32) -> Result<()> {
-        let parent = to.parent().unwrap_or(Path::new(""));
-        let dir = self.root.lookup(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    fn one(&mut self, found: &Found, dir: &OwnedFd, to: PathBuf) -> Result<()> {
         let name = &*found.name;
-        if whiteout::kind(&found.stat) == SFlag::S_IFDIR {
-            mkdirat(&dir, name, Mode::S_IRWXU).call(|| format!("mkdirat({to:?})"))?;
-            self.below(from, to, depth - 1)?;
-            return attributes(found, &dir, name);
-        }
         let same = (found.layer, found.stat.st_ino);
         if let Some(first) = self.links.get(&same) {
-            return linkat(self.root, first, &dir, name, LinkatFlags::empty())
+            return linkat(self.root, first, dir, name, LinkatFlags::empty())
                 .call(|| format!("linkat({to:?})"));
         }
         if found.stat.st_nlink > 1 {
-            self.links.insert(same, to.to_owned());
+            self.links.insert(same, to);
         }
         self.space.take(found.stat.st_size as u64)?;
-        file(found, &dir, name)
+        file(found, dir, name)
     }
 }

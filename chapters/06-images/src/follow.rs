@@ -3,7 +3,7 @@
 //! Where a path leads in a stack of layers: following links as the kernel would, had it
 //! been mounted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, SFlag};
 
 use crate::place::open_directory;
 use crate::stack::{Found, Stack};
-use crate::whiteout;
+use crate::{trees, whiteout};
 
 /// As many links as the kernel follows in one path.
 const LINKS: u32 = 40;
@@ -96,6 +96,7 @@ impl Stack {
             walk.enter()?;
             walk.next = Some(part.to_owned());
         }
+        walk.enter()?;
         Ok(walk)
     }
 
@@ -133,6 +134,11 @@ impl Walk {
     pub(crate) fn step(&mut self, name: &OsStr) -> Result<Option<Found>> {
         self.enter()?;
         self.next = Some(name.to_owned());
+        self.find(name)
+    }
+
+    /// What `name` is in the directory that it has come to.
+    pub(crate) fn find(&self, name: &OsStr) -> Result<Option<Found>> {
         for (layer, dir) in &self.dirs {
             let Some(stat) = whiteout::look(dir, name)? else { continue };
             if whiteout::is(&stat) {
@@ -142,6 +148,23 @@ impl Walk {
             return Ok(Some(Found { layer: *layer, dir, name: name.to_owned(), stat }));
         }
         Ok(None)
+    }
+
+    /// The names in it, in order.
+    pub(crate) fn names(&self) -> Result<BTreeSet<OsString>> {
+        let (mut names, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for (_, dir) in &self.dirs {
+            trees::each_name(dir, |name| {
+                let stat = whiteout::look(dir, name)?;
+                match stat.is_some_and(|stat| whiteout::is(&stat)) {
+                    true => drop(gone.insert(name.to_owned())),
+                    false if !gone.contains(name) => drop(names.insert(name.to_owned())),
+                    false => {}
+                }
+                Ok(())
+            })?;
+        }
+        Ok(names)
     }
 
     /// What is no directory hides those below it; a whiteout is none.

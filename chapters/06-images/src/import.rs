@@ -59,26 +59,37 @@ pub(crate) struct New {
 }
 
 impl Store {
-    /// Makes an image of one layer and names it. An older image of that name loses
-    /// it, and stays without one.
+    /// Makes an image of one layer and names it, if it gets a name. An older image of that
+    /// name loses it, and stays without one.
     ///
     /// # Errors
     /// A name that is none, what is wrong with the archive, no room. The store is
     /// then as it was.
-    pub fn import(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
-        let name = name::for_tagging(name)?;
+    pub fn import(
+        &self,
+        source: Source<'_>,
+        name: Option<&str>,
+        recipe: &Recipe,
+    ) -> Result<Imported> {
+        let name = name.map(name::for_tagging).transpose()?;
+        let shown = name.as_deref().unwrap_or("an image without a name");
         self.sweep()?;
         step!(
             "import",
             "The files become one layer, kept twice: as an archive, for other machines, \
              and unpacked, to be run. Its name is written last: it never means half an image.",
             "ls -la images/blobs/sha256 layers ingest",
-            "rename(ingest/..., layers/...), rename(ingest/..., images/index.json) for {name}",
-            self.import_now(source, &name, recipe),
+            "rename(ingest/..., layers/...), rename(ingest/..., images/index.json) for {shown}",
+            self.import_now(source, name.clone(), recipe),
         )
     }
 
-    fn import_now(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
+    fn import_now(
+        &self,
+        source: Source<'_>,
+        name: Option<String>,
+        recipe: &Recipe,
+    ) -> Result<Imported> {
         let ingest = Ingest::begin(self)?;
         let (kind, archive) = self.archive(&ingest, source)?;
         let layer = ingest.unpack(&archive.path, &[], recipe.limits)?;
@@ -89,7 +100,7 @@ impl Store {
         let layers = vec![descriptor(kind.media_type(), &archive)];
         let (entry, manifest) = manifest(&ingest, "manifest", &config, &config_blob, layers)?;
         let blobs = vec![archive, config_blob, manifest];
-        let new = New { entry, layers: vec![layer.path], name: Some(name.to_owned()) };
+        let new = New { entry, layers: vec![layer.path], name };
         let image = self.keep(ingest, &blobs, &[new])?.remove(0);
         Ok(Imported { image, summary: layer.summary })
     }
@@ -107,6 +118,7 @@ impl Store {
         for new in new {
             let entry = renamed(new.entry.clone(), new.name.as_deref());
             let image = self.load(&entry)?;
+            self.all_there(&image)?;
             // As many of the lowest as are unpacked already.
             for (layer, place) in new.layers.iter().zip(image.layers.iter().rev()) {
                 ingest::place(layer, place)?;

@@ -116,8 +116,8 @@ fn act(cli: Cli) -> anyhow::Result<u8> {
 fn import(store: &Store, source: &Path, image: &str) -> Result<()> {
     let recipe = Recipe::default();
     let imported = match source.is_dir() {
-        true => store.import(Source::Directory(source), image, &recipe)?,
-        false => store.import(Source::Archive(&mut open(source)?), image, &recipe)?,
+        true => store.import(Source::Directory(source), Some(image), &recipe)?,
+        false => store.import(Source::Archive(&mut open(source)?), Some(image), &recipe)?,
     };
     say(&imported.image.id)
 }

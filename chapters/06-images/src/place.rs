@@ -75,8 +75,10 @@ impl Applier<'_> {
             made.push(part);
             self.make_here(&made, below)?;
         }
-        self.leave()?;
-        self.root.lookup(&real, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        // Name by name: links may lead deeper than any path is long.
+        self.enter(&made)?;
+        let dir = self.place().try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)");
+        self.leave().and(dir)
     }
 
     /// A directory in the one that was entered, if it is missing in this layer: as it is

@@ -19,7 +19,7 @@ use nix::sys::stat::{FileStat, SFlag};
 use oci_spec::image::Digest;
 
 use crate::place::open_directory;
-use crate::{digest, trees, whiteout};
+use crate::{digest, whiteout};
 
 /// Layers, the topmost first.
 #[derive(Debug)]
@@ -84,43 +84,7 @@ impl Stack {
 
     /// The names in the directory `path`, in order; none of its own names is a link.
     pub fn names(&self, path: &Path) -> Result<BTreeSet<OsString>> {
-        let (mut names, mut gone) = (BTreeSet::new(), BTreeSet::new());
-        for root in &self.layers {
-            let (dir, name, stat) = match self.look(root, path)? {
-                Look::Here(dir, name, stat) => (dir, name, stat),
-                Look::Below => continue,
-                Look::Nowhere => break,
-            };
-            if whiteout::kind(&stat) != SFlag::S_IFDIR {
-                break;
-            }
-            let dir = open_directory(&dir, &name)?;
-            trees::each_name(&dir, |name| {
-                let stat = whiteout::look(&dir, name)?;
-                match stat.is_some_and(|stat| whiteout::is(&stat)) {
-                    true => drop(gone.insert(name.to_owned())),
-                    false if !gone.contains(name) => drop(names.insert(name.to_owned())),
-                    false => {}
-                }
-                Ok(())
-            })?;
-            if self.hides(root, path)? {
-                break;
-            }
-        }
-        Ok(names)
-    }
-
-    /// Whether nothing of the layers below shows in the directory `path`.
-    fn hides(&self, root: &Root, path: &Path) -> Result<bool> {
-        let mut dir = root.lookup("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-        for part in path {
-            if whiteout::is_opaque(&dir, self.in_user_namespace)? {
-                return Ok(true);
-            }
-            dir = open_directory(&dir, part)?;
-        }
-        whiteout::is_opaque(&dir, self.in_user_namespace)
+        self.walk(path)?.names()
     }
 
     /// As overlayfs looks: a whiteout hides what is below it, and so does an opaque directory.

@@ -5,20 +5,22 @@ use std::io::{IsTerminal, Read, stdin};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use ch06_images::build::change;
 use ch06_images::{Imported, Recipe, Source};
 use clap::Args;
 
 use super::live::{confirmed, decimal};
 use super::{image_list, print};
-use crate::engine::{Engine, change};
+use crate::engine::Engine;
+use crate::engine::commit::{Config, stop_signal};
 
 /// Make an image of a tar archive or a directory
 #[derive(Args, Debug)]
 pub struct ImportArgs {
     /// A tar archive (plain, gzip or zstd), a directory, or - for standard input
     source: String,
-    /// The image's name, with a tag or without
-    name: String,
+    /// The image's name, with a tag or without; if not said it has none
+    name: Option<String>,
     /// What runs if no command is given, as in a Dockerfile: 'CMD ["sh"]'
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
@@ -138,17 +140,18 @@ pub fn load(engine: &Engine, args: &LoadArgs) -> anyhow::Result<u8> {
 
 /// Imports, and prints the new image's id.
 pub fn import(engine: &Engine, args: ImportArgs) -> anyhow::Result<u8> {
-    let mut config = change::Config::new();
-    change::all(&mut config, &args.change)?;
+    let mut config = Config::new();
+    change(&mut config, &args.change)?;
+    stop_signal(&config)?;
     let recipe = Recipe { config, message: args.message, ..Recipe::default() };
-    let path = Path::new(&args.source);
+    let (path, name) = (Path::new(&args.source), args.name.as_deref());
     let imported = if args.source == "-" {
-        engine.import(Source::Archive(&mut stdin().lock()), &args.name, &recipe)?
+        engine.import(Source::Archive(&mut stdin().lock()), name, &recipe)?
     } else if path.is_dir() {
-        engine.import(Source::Directory(path), &args.name, &recipe)?
+        engine.import(Source::Directory(path), name, &recipe)?
     } else {
         let mut archive = File::open(path).with_context(|| format!("open {:?}", args.source))?;
-        engine.import(Source::Archive(&mut archive as &mut dyn Read), &args.name, &recipe)?
+        engine.import(Source::Archive(&mut archive as &mut dyn Read), name, &recipe)?
     };
     say_what_is_missing(&imported);
     print(&format!("{}\n", imported.image.id))

@@ -3,12 +3,15 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal, Write, stdout};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
 
 use crate::engine::Engine;
 
@@ -91,20 +94,62 @@ impl Output {
                 write,
             )?,
             Self::File(path) => {
-                let waiting = beside(&path);
-                let mut options = File::options();
-                let options = options.write(true).create_new(true).mode(0o600);
-                let file = options.open(&waiting).with_context(|| format!("open {waiting:?}"))?;
-                let written = through(file, write).and_then(|()| {
-                    fs::rename(&waiting, &path).with_context(|| format!("rename to {path:?}"))
-                });
-                if let Err(error) = written {
-                    fs::remove_file(&waiting).with_context(|| format!("{error:#}"))?;
-                    return Err(error);
-                }
+                let waiting = Waiting::begin(&path)?;
+                let copy = waiting.file.try_clone().context("fcntl(F_DUPFD_CLOEXEC)")?;
+                through(copy, write)?;
+                waiting.finish(&path)?;
             }
         }
         Ok(0)
+    }
+}
+
+/// An archive that is not whole yet. Where the file system can, it has no name until then
+/// (open(2), O_TMPFILE): if we are killed nothing of it is left.
+struct Waiting {
+    file: File,
+    /// The name that it has nevertheless.
+    name: Option<PathBuf>,
+}
+
+impl Waiting {
+    fn begin(path: &Path) -> anyhow::Result<Self> {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let mut options = File::options();
+        let nameless = options.write(true).mode(0o600).custom_flags(OFlag::O_TMPFILE.bits());
+        match nameless.open(dir.unwrap_or(Path::new("."))) {
+            Ok(file) => return Ok(Self { file, name: None }),
+            Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("open a file beside {path:?}"));
+            }
+        }
+        let name = beside(path);
+        let mut options = File::options();
+        let named = options.write(true).create_new(true).mode(0o600).open(&name);
+        let file = named.with_context(|| format!("open {name:?}"))?;
+        Ok(Self { file, name: Some(name) })
+    }
+
+    /// Gives it its name; who had that before goes.
+    fn finish(mut self, path: &Path) -> anyhow::Result<()> {
+        if self.name.is_none() {
+            let (name, own) = (beside(path), format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+            linkat(AT_FDCWD, own.as_str(), AT_FDCWD, &name, AtFlags::AT_SYMLINK_FOLLOW)
+                .with_context(|| format!("linkat({name:?})"))?;
+            self.name = Some(name);
+        }
+        let name = self.name.as_deref().unwrap_or(path);
+        fs::rename(name, path).with_context(|| format!("rename to {path:?}"))?;
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // After an error, which is what the user hears of.
+        let _ = self.name.as_ref().map(fs::remove_file);
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use ch01_clone::Result;
+use ch06_images::build::change;
 use ch06_images::{Image, time};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Engine;
-use super::change::{self, Config};
 use super::health::HealthCheck;
 use super::record::{Record, Status};
 use super::signals;
@@ -30,6 +30,29 @@ pub struct Commit {
     pub name: Option<String>,
 }
 
+/// What an image says of itself: docker's object, which is the OCI's and some more.
+pub type Config = Map<String, Value>;
+
+/// Whether there is a signal of the name that an image says.
+pub fn stop_signal(config: &Config) -> Result<()> {
+    let name = config.get("StopSignal").and_then(Value::as_str);
+    name.map_or(Ok(()), |name| signals::number(name).map(drop))
+}
+
+/// A later variable takes an earlier one's place.
+fn set_variable(config: &mut Config, name: &str, value: &str) {
+    let list = config.entry("Env").or_insert(Value::Null);
+    let mut all = list.as_array().cloned().unwrap_or_default();
+    let new = json!(format!("{name}={value}"));
+    let same =
+        |old: &&mut Value| old.as_str().is_some_and(|old| old.split('=').next() == Some(name));
+    match all.iter_mut().find(same) {
+        Some(old) => *old = new,
+        None => all.push(new),
+    }
+    *list = json!(all);
+}
+
 impl Engine {
     /// Makes an image of a container.
     ///
@@ -41,7 +64,8 @@ impl Engine {
         let base = self.store().look(&record.image_id)?;
         let mut document = self.store().document(&base)?;
         let mut config = own_config(&record, &document);
-        change::all(&mut config, &commit.changes)?;
+        change(&mut config, &commit.changes)?;
+        stop_signal(&config)?;
         let now = time::to_text(SystemTime::now());
         let mut history = document["history"].as_array().cloned().unwrap_or_default();
         history.push(line(&record, commit, &now));
@@ -91,7 +115,7 @@ fn own_config(record: &Record, document: &Value) -> Config {
     let plan = &record.plan;
     for variable in &plan.env {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
-        change::set_variable(&mut config, name, value);
+        set_variable(&mut config, name, value);
     }
     let mut set = |key: &str, value: Value| drop(config.insert(key.to_owned(), value));
     plan.user.iter().for_each(|user| set("User", json!(user)));

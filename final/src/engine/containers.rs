@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use ch01_clone::{Error, ExitStatus, Result, Signals, step};
-use ch02_chroot::Tree;
 use ch03_cgroups::{Cgroup, Hierarchy, limits::Limits};
 use ch05_lifecycle::{CreateOptions, Incarnation, Launch, State, Stdio, launch, pty};
 use ch06_images::Image;
@@ -252,11 +251,7 @@ impl Engine {
             true => Stdio::Terminal { rows, columns },
             false => Stdio::Pipes { stdin: record.plan.stdin },
         };
-        let tree = Tree::Overlay {
-            lowers: record.plan.layers.clone(),
-            kept: Some(claim.dir().to_owned()),
-            volatile: record.auto_remove,
-        };
+        let tree = self.tree(&record.plan.layers, claim.dir(), record.auto_remove)?;
         let state = State {
             oci_version: spec.version().clone(),
             id: record.id.clone(),

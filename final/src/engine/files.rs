@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 
 use ch01_clone::{Context, Error, Result};
-use ch02_chroot::{Root, Rootfs, Tree, mount};
+use ch02_chroot::{Root, Rootfs, mount};
 use ch06_images::archive;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount as mount_at};
@@ -44,8 +44,7 @@ impl Engine {
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount_at(None::<&str>, "/", None::<&str>, private, None::<&str>)
             .call(|| "mount(MS_REC|MS_PRIVATE)")?;
-        let kept = Some(self.container(&record.id));
-        let tree = Tree::Overlay { lowers: record.plan.layers.clone(), kept, volatile: false };
+        let tree = self.tree(&record.plan.layers, &self.container(&record.id), false)?;
         let rootfs = Rootfs {
             tree,
             mounts: Vec::new(),

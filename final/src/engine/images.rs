@@ -7,7 +7,7 @@ use ch06_images::{Imported, Recipe, Source, collect::Removed};
 use serde_json::json;
 
 use super::Engine;
-use super::change::Config;
+use super::commit::Config;
 use super::record::Status;
 use super::teardown::Teardown;
 use crate::hello;
@@ -41,7 +41,7 @@ impl Engine {
         let made = hello::tree(&tree).and_then(|()| {
             let message = Some("the dockster program itself".to_owned());
             let recipe = Recipe { config: hello_config(&version), message, ..Recipe::default() };
-            self.store.import(Source::Directory(&tree), HELLO, &recipe)
+            self.store.import(Source::Directory(&tree), Some(HELLO), &recipe)
         });
         let mut down = Teardown::default();
         down.also(self.remove_tree());
@@ -80,7 +80,12 @@ impl Engine {
     }
 
     /// Makes an image of one layer.
-    pub fn import(&self, source: Source<'_>, name: &str, recipe: &Recipe) -> Result<Imported> {
+    pub fn import(
+        &self,
+        source: Source<'_>,
+        name: Option<&str>,
+        recipe: &Recipe,
+    ) -> Result<Imported> {
         self.store.import(source, name, recipe)
     }
 

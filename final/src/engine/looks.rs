@@ -8,8 +8,8 @@ use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Root;
 use nix::fcntl::OFlag;
 
-use super::Engine;
 use super::record::Record;
+use super::{Engine, tree};
 
 impl Engine {
     /// Its processes, as the host numbers them.
@@ -33,8 +33,11 @@ impl Engine {
         let record = self.known(&id, text)?;
         let layers =
             record.plan.layers.iter().map(|layer| Root::open(layer)).collect::<Result<Vec<_>>>()?;
-        let mut changes = Vec::new();
         let upper = self.container(&id).join("upper");
+        if tree::is_copy(&self.container(&id)) {
+            return tree::differences(&record.plan.layers, &upper);
+        }
+        let mut changes = Vec::new();
         if upper.exists() {
             walk(&upper, "", &layers, &mut changes)?;
         }

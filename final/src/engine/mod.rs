@@ -1,7 +1,6 @@
 //! What Dockster does, one file a noun. The truth is on disk, below one root.
 
 pub mod build;
-pub mod change;
 mod clear;
 mod commands;
 pub mod commit;
@@ -21,6 +20,7 @@ pub mod registry;
 pub mod signals;
 mod spec;
 mod teardown;
+mod tree;
 pub mod volumes;
 
 use std::fs::DirBuilder;

@@ -51,7 +51,7 @@ fn raw(args: LabArgs) -> Result<u8> {
     let ceiling = Ceiling::find()?;
     let lab = Lab {
         command: args.command,
-        environment: lab::environment(&[]),
+        environment: lab::environment(&[path(None)]),
         directory: args.scratch,
         keep: args.keep,
         limit: Duration::from_secs(args.seconds),
@@ -109,14 +109,18 @@ fn greet(chapter: &str, ceiling: &Ceiling, seconds: u64) {
     }
 }
 
-/// The prompt, and a PATH with the chapters' programs, and those of the machine that
-/// an ordinary user's PATH often lacks.
+/// The prompt, and a PATH with the chapters' programs.
 fn variables(chapter: &str, built: PathBuf) -> Vec<OsString> {
+    vec![path(Some(built)), format!("PS1=(lab {chapter}) # ").into()]
+}
+
+/// A PATH with this directory, and those of the machine that an ordinary user's often lacks.
+fn path(first: Option<PathBuf>) -> OsString {
     let own = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    let all = std::iter::once(built).chain(std::env::split_paths(&own));
+    let all = first.into_iter().chain(std::env::split_paths(&own));
     let all = all.chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     let mut path = OsString::from("PATH=");
     // A directory with a colon in its name cannot be in PATH: then it has to do without.
     path.push(std::env::join_paths(all).unwrap_or(own));
-    vec![path, format!("PS1=(lab {chapter}) # ").into()]
+    path
 }

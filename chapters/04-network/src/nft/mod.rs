@@ -7,12 +7,16 @@
 
 mod batch;
 mod expressions;
+mod flows;
+mod read;
 mod set;
 mod socket;
+mod text;
 mod words;
 
 pub use batch::{Batch, Hook};
 pub use expressions::Word;
+pub use read::Rule;
 pub use set::{Element, Kind, Set, Value};
 pub use socket::Socket;
 pub use words::*;

@@ -35,7 +35,7 @@ impl Kind {
     }
 
     /// Bytes, in whole registers.
-    fn len(self) -> u32 {
+    pub(super) fn len(self) -> u32 {
         match self {
             Kind::Link | Kind::V6 => 16,
             Kind::Protocol | Kind::V4 | Kind::Port => 4,

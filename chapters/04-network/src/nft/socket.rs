@@ -6,9 +6,8 @@ use std::os::fd::AsRawFd;
 
 use ch01_clone::{Context, Error, Result};
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
@@ -51,27 +50,43 @@ impl Socket {
         }
     }
 
-    /// The names of all `inet` tables.
-    pub fn tables(&self) -> Result<Vec<String>> {
+    /// All that there is of this family and answers the question.
+    pub(super) fn dump(
+        &self,
+        family: NetfilterProtoFamily,
+        question: impl Into<NetfilterMessageInner>,
+    ) -> Result<Vec<NetfilterMessage>> {
         let mut bytes = Vec::new();
-        let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
-        let all = NfTablesMessage::GetTable(TableMessage { attributes: vec![] });
-        emit(&mut bytes, 0, NLM_F_DUMP, header, all);
+        let header = NetfilterHeader::new(family, 0, 0);
+        emit(&mut bytes, 0, NLM_F_DUMP, header, question);
         self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
-        let mut tables = Vec::new();
+        let mut found = Vec::new();
         loop {
             let (answers, _) = self.0.recv_from_full().call(|| "recv(NETLINK_NETFILTER)")?;
             for answer in parse(&answers) {
                 match answer?.payload {
-                    NetlinkPayload::Done(_) => return Ok(tables),
+                    NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(refusal) => {
-                        return Err(refusal.to_io()).call(|| "nftables: list tables");
+                        return Err(refusal.to_io()).call(|| "netfilter: list");
                     }
-                    NetlinkPayload::InnerMessage(message) => tables.extend(name_of(message)),
+                    NetlinkPayload::InnerMessage(message) => found.push(message),
                     _ => {}
                 }
             }
         }
+    }
+
+    /// One request that is no part of a batch.
+    pub(super) fn request(
+        &self,
+        family: NetfilterProtoFamily,
+        request: impl Into<NetfilterMessageInner>,
+    ) -> Result<()> {
+        let mut bytes = Vec::new();
+        emit(&mut bytes, 0, NLM_F_ACK, NetfilterHeader::new(family, 0, 0), request);
+        self.0.send(&bytes, 0).call(|| "send(NETLINK_NETFILTER)")?;
+        let (answer, _) = self.0.recv_from_full().call(|| "recv(NETLINK_NETFILTER)")?;
+        Batch::new("").judge(&answer)
     }
 
     /// A batch goes in one message, however long; EMSGSIZE says where that ended.
@@ -124,16 +139,6 @@ fn parse(mut bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkMessage<Netfilt
             .map_err(|error| Error::new(format!("nftables answers nonsense: {error}")));
         bytes = bytes.get((message.length() as usize).next_multiple_of(4)..).unwrap_or(&[]);
         Some(parsed)
-    })
-}
-
-fn name_of(message: NetfilterMessage) -> Option<String> {
-    let NetfilterMessageInner::NfTables(NfTablesMessage::NewTable(table)) = message.inner else {
-        return None;
-    };
-    table.attributes.into_iter().find_map(|attribute| match attribute {
-        TableAttribute::Name(name) => Some(name),
-        _ => None,
     })
 }
 

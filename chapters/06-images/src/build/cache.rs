@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Somebody may have removed the image that it is all about. The caller holds the lock.
-    fn all_there(&self, image: &Image) -> Result<()> {
+    pub(crate) fn all_there(&self, image: &Image) -> Result<()> {
         for layer in image.manifest.layers() {
             if !self.blob(layer.digest())?.exists() {
                 return Err(Error::new("the image was removed while it was built upon"));

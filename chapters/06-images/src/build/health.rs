@@ -28,9 +28,10 @@ pub(crate) fn check(text: &str, flags: &mut Flags) -> Result<Value> {
         ("start-interval", "StartInterval"),
     ] {
         if let Some(text) = flags.take(flag) {
-            all[key] = nanoseconds(&text)
-                .ok_or_else(|| Error::new(format!("--{flag}={text} is no duration, such as 30s")))?
-                .into();
+            // As docker: shorter than a millisecond is a mistake, and 0 the default.
+            let time = nanoseconds(&text).filter(|time| *time == 0 || *time >= 1_000_000);
+            let wrong = || Error::new(format!("--{flag}={text} is no duration, such as 30s"));
+            all[key] = time.ok_or_else(wrong)?.into();
         }
     }
     if let Some(text) = flags.take("retries") {

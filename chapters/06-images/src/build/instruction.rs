@@ -95,7 +95,7 @@ impl Instruction {
     }
 }
 
-fn known(word: &str) -> bool {
+pub(super) fn known(word: &str) -> bool {
     const ALL: [&str; 18] = [
         "FROM",
         "ARG",

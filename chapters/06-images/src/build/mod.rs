@@ -7,12 +7,13 @@
 //! - `context`, `glob`, `ignore`, `source`, `copy`: from the context, or another stage, to a layer
 //! - `layer`, `cache`: layers packed, and found again by what they were made of
 //! - `builder`, `stages`, `stage`: the whole, and what has come of each stage
-//! - `settings`, `steps`, `programs`: one instruction after the other
+//! - `settings`, `steps`, `programs`: one instruction after the other; `change`: without a build
 //!
 //! Running a program is for a higher floor: whoever builds gives a function for that.
 
 mod builder;
 mod cache;
+mod change;
 mod context;
 mod copy;
 mod dockerfile;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 use ch01_clone::{Error, Result};
 
+pub use change::change;
 pub use context::Sent;
 
 use crate::registry::Platform;

@@ -16,7 +16,7 @@ use crate::layout::to_json;
 use crate::store::{Image, Store};
 
 /// What docker's configuration has and the OCI's has not.
-const MORE: [&str; 3] = ["Healthcheck", "Shell", "OnBuild"];
+pub(super) const MORE: [&str; 3] = ["Healthcheck", "Shell", "OnBuild"];
 
 /// Arguments that need no ARG, and that no history shows.
 pub(crate) const PROXIES: [&str; 5] =

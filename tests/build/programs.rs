@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         beside("programs_find_what_was_said_before_them", &[], found),
         beside("changes_and_removals_are_in_the_layer", &[], changes),
         beside("what_is_mounted_is_not_in_the_layer", &[], mounted),
+        beside("caches_are_kept_and_leave_no_trace", &[], caches),
         beside("here_documents_are_run", &[], documents),
         beside("a_program_that_fails_ends_the_build", &[], failing),
         beside("a_quiet_build_says_only_the_id", &[], quiet),
@@ -66,6 +67,40 @@ fn mounted() -> Result<(), Failed> {
     let names: Vec<_> = seen.lines().collect();
     assert!(names.contains(&"1") && names.contains(&"bin"), "{seen}");
     assert!(!names.iter().any(|name| ["dev", "proc", "sys"].contains(name)), "{seen}");
+    shop.house.nothing_left()
+}
+
+fn caches() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    let dockerfile = |what: &str| {
+        format!(
+            "FROM busybox\nARG DIR=/a/b\nRUN --mount=type=cache,target=$DIR/c --mount=type=tmpfs,dst=/t/u \\
+ echo {what} >>/a/b/c/all; touch /t/u/file; stat -f -c %T /t/u >/said; cat /a/b/c/all >>/said\n"
+        )
+    };
+    shop.image(&dockerfile("one"))?;
+    shop.image(&dockerfile("two"))?;
+    assert_eq!(
+        shop.says("cat /said; ls -d /a /t 2>/dev/null || echo none")?,
+        "tmpfs\none\ntwo\nnone\n"
+    );
+    // The same directory by its id, elsewhere; what was there before stays there.
+    shop.image(
+        "FROM busybox\nRUN mkdir /d && echo below >/d/file
+RUN --mount=type=cache,id=/a/b/c,target=/d,ro cat /d/all >/said; touch /d/x 2>/dev/null || echo ro >>/said\n",
+    )?;
+    assert_eq!(shop.says("cat /said; ls /d")?, "one\ntwo\nro\nfile\n");
+    shop.house.dockster(["builder", "prune", "-f"]).success()?;
+    shop.image(&dockerfile("three"))?;
+    assert_eq!(shop.says("cat /said")?, "tmpfs\nthree\n");
+    for (flag, why) in [
+        ("type=secret,id=x", "RUN --mount=type=secret is not known here"),
+        ("type=cache", "there is no target"),
+        ("type=cache,target=/x,uid=1", "does not know \"uid=1\""),
+        ("type=tmpfs,target=/x,id=y", "has only a target"),
+    ] {
+        shop.fails(&format!("FROM busybox\nRUN --mount={flag} true\n"))?.complains(why)?;
+    }
     shop.house.nothing_left()
 }
 

@@ -3,12 +3,14 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use ch01_clone::{Context, Result, Signals};
+use ch02_chroot::{Attributes, Mount};
 use ch06_images::Image;
-use ch06_images::build::{Failure, Hands, Options, Program, Take};
+use ch06_images::build::{Extra, Failure, Hands, Options, Program, Take};
 use nix::sys::signal::SigSet;
 
 use super::containers::{Outcome, RunOptions};
 use super::health::HealthCheck;
+use super::points::{Wanted, What};
 use super::{Engine, names};
 use crate::shim::local::Local;
 
@@ -44,6 +46,7 @@ impl Engine {
             hostname: Some(HOSTNAME.to_owned()),
             remove: true,
             health: Some(HealthCheck::none()),
+            mounts: program.extras.iter().map(wanted).collect(),
             ..RunOptions::default()
         };
         let id = names::new_id()?;
@@ -62,4 +65,17 @@ impl Engine {
         SigSet::all().thread_unblock().call(|| "sigprocmask(SIG_UNBLOCK)")?;
         Ok(stopped.map_or(status, |signal| 128 + signal as u8))
     }
+}
+
+/// What `RUN --mount` asks for, as `run` would be asked for it.
+fn wanted(extra: &Extra) -> Wanted {
+    let (what, mut mount) = match &extra.source {
+        Some(dir) => (What::Bind { make: false }, Mount::bind(dir, &extra.target)),
+        None => {
+            let target = extra.target.to_string_lossy();
+            (What::Tmpfs, Mount::new("tmpfs", &target, &["mode=1777"], Attributes::default()))
+        }
+    };
+    mount.attributes.read_only = extra.read_only;
+    Wanted { what, mount, mode: String::new() }
 }

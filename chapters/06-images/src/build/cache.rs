@@ -75,6 +75,7 @@ impl Store {
         let known = self.builds()?.manifests().len();
         self.write_builds(&ingest, &ImageIndex::default())?;
         self.collect(&self.index()?, &ingest)?;
+        ingest::remove(&self.caches())?;
         drop(lock);
         ingest.finish().map(|()| known)
     }

@@ -21,7 +21,8 @@ impl Flags {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (flag, None),
             };
-            if left.iter().any(|(other, _)| other == name) {
+            // There may be several of these alone.
+            if name != "mount" && left.iter().any(|(other, _)| other == name) {
                 return Err(Error::new(format!("duplicate flag: --{name}")));
             }
             left.push((name.to_owned(), value));

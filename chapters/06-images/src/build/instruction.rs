@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::dockerfile::{Document, Line, announced, cut};
 use super::flags::Flags;
+use super::mounts::Asked;
 use super::{expand, health};
 
 /// A command, in one of its two forms.
@@ -43,7 +44,7 @@ pub(crate) enum Instruction {
     Env(Vec<(String, String)>),
     Label(Vec<(String, String)>),
     Copy(Copy),
-    Run(Command, Vec<Document>),
+    Run(Command, Vec<Asked>),
     Cmd(Command),
     Entrypoint(Command),
     Shell(Vec<String>),
@@ -74,7 +75,13 @@ impl Instruction {
             "ENV" => Instruction::Env(pairs(word, text, escape)?),
             "LABEL" => Instruction::Label(pairs(word, text, escape)?),
             "COPY" | "ADD" => Instruction::Copy(copy(line, &mut flags)?),
-            "RUN" => Instruction::Run(command(text), line.documents.clone()),
+            "RUN" => {
+                let mut mounts = Vec::new();
+                while let Some(text) = flags.take("mount") {
+                    mounts.push(Asked::parse(&text)?);
+                }
+                Instruction::Run(command(text), mounts)
+            }
             "CMD" => Instruction::Cmd(command(text)),
             "ENTRYPOINT" => Instruction::Entrypoint(command(text)),
             "SHELL" => match command(text) {

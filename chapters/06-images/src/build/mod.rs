@@ -7,7 +7,7 @@
 //! - `context`, `glob`, `ignore`, `source`, `copy`: from the context, or another stage, to a layer
 //! - `layer`, `cache`: layers packed, and found again by what they were made of
 //! - `builder`, `stages`, `stage`: the whole, and what has come of each stage
-//! - `settings`, `steps`, `programs`: one instruction after the other; `change`: without a build
+//! - `settings`, `steps`, `programs`, `mounts`: one instruction after the other; `change`: without a build
 //!
 //! Running a program is for a higher floor: whoever builds gives a function for that.
 
@@ -24,6 +24,7 @@ mod health;
 mod ignore;
 mod instruction;
 mod layer;
+mod mounts;
 mod ports;
 mod programs;
 mod settings;
@@ -39,6 +40,7 @@ use ch01_clone::{Error, Result};
 
 pub use change::change;
 pub use context::Sent;
+pub use mounts::Extra;
 
 use crate::registry::Platform;
 use crate::store::{Image, Store};
@@ -82,6 +84,8 @@ pub struct Program<'a> {
     pub args: &'a [String],
     /// More variables, as `NAME=value`.
     pub env: &'a [String],
+    /// What it has besides the stage's files.
+    pub extras: &'a [Extra],
 }
 
 /// Takes a directory where an overlay has kept what a program has changed.

@@ -3,28 +3,21 @@
 //! RUN: what a program is given, and the layer of what it has changed.
 
 use std::io::Write;
-use std::path::Path;
 
-use ch01_clone::{Context as _, Error, Result};
-use ch02_chroot::Root;
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use ch01_clone::{Error, Result};
 use serde_json::json;
 
 use super::builder::{Builder, is_proxy};
 use super::dockerfile::announced;
 use super::instruction::Command;
 use super::layer::Packed;
+use super::mounts::{Asked, Extra};
 use super::stage::Stage;
 use super::stages::Step;
-use super::{Failure, Program};
+use super::{Failure, Program, mounts};
 use crate::ingest::Ingest;
 use crate::stack::Stack;
 use crate::{archive, digest};
-
-/// What every container has something mounted on.
-const POINTS: [&str; 3] = ["dev", "proc", "sys"];
 
 impl Builder<'_, '_> {
     /// The words of RUN; of a here-document alone the text is what the shell is given.
@@ -53,7 +46,12 @@ impl Builder<'_, '_> {
         Ok(stage.command(&Command::Shell(script)))
     }
 
-    pub(super) fn run(&mut self, stage: &mut Stage, args: &[String]) -> Result<(), Failure> {
+    pub(super) fn run(
+        &mut self,
+        stage: &mut Stage,
+        args: &[String],
+        asked: &[Asked],
+    ) -> Result<(), Failure> {
         let Some(layers) = stage.layers.clone() else {
             return Err(Error::new("there is nothing to run: the stage is empty").into());
         };
@@ -62,7 +60,15 @@ impl Builder<'_, '_> {
         let set = |name: &str| known.iter().any(|pair| pair.split('=').next() == Some(name));
         let args_of_it = stage.args.iter().filter(|(name, _)| !set(name));
         env.extend(args_of_it.map(|(name, value)| format!("{name}={value}")));
+        let mut extras: Vec<Extra> = Vec::new();
+        for asked in asked {
+            let target = stage.path(&stage.word(&asked.target)?);
+            extras.push(asked.at(self.store, &target)?);
+        }
+        // What is in a cache is no part of it: that is the point of one.
+        let targets: Vec<_> = extras.iter().map(|extra| &extra.target).collect();
         let key = json!({
+            "mounts": targets,
             "below": stage.id(),
             "run": args,
             "env": known,
@@ -83,13 +89,11 @@ impl Builder<'_, '_> {
         config.set_volumes(None);
         image.config.set_config(Some(config));
         let ingest = Ingest::begin(self.store)?;
-        let below = Stack::open(layers.dirs())?;
-        let lacks = |name: &&str| below.find(Path::new(name)).is_ok_and(|found| found.is_none());
-        let points: Vec<&str> = POINTS.into_iter().filter(lacks).collect();
+        let points = mounts::points(&Stack::open(layers.dirs())?, &extras)?;
         let (mut packed, epoch) = (None, self.epoch);
-        let program = Program { image: &image, args, env: &env };
+        let program = Program { image: &image, args, env: &env, extras: &extras };
         let status = (self.hands.run)(&program, &mut |upper| {
-            without(upper, &points)?;
+            mounts::without(upper, &points)?;
             let write = |to: &mut dyn Write| archive::write_layer(upper, Some(epoch), to);
             packed = Some(Packed::new(&ingest, "layer", write)?);
             Ok(())
@@ -106,17 +110,4 @@ impl Builder<'_, '_> {
             }
         }
     }
-}
-
-/// Takes away what was made only for something to be mounted on it.
-fn without(upper: &Path, points: &[&str]) -> Result<()> {
-    let dir = Root::open(upper)?.lookup("", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    for name in points {
-        match unlinkat(&dir, *name, UnlinkatFlags::RemoveDir) {
-            // It is more than that then.
-            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
-            failed => failed.call(|| format!("rmdir({name})"))?,
-        }
-    }
-    Ok(())
 }

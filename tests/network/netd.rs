@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::slice::from_ref;
 
 use ch04_network::netd::{Home, Netd};
 use ch04_network::{Lease, Port, Protocol, Reach, Service, Work, services};
@@ -209,13 +210,13 @@ fn other_sockets() -> Result<(), Failed> {
     let work = Work::Port { container: "c".into(), to: "172.18.0.2:80".parse()? };
     let service = Service { network: "front".into(), protocol: Protocol::Tcp, at, work };
     let elsewhere = TcpListener::bind("[::1]:8081")?;
-    assert!(netd.give(&[service.clone()], &[elsewhere.into()]).is_err(), "another address");
+    assert!(netd.give(from_ref(&service), &[elsewhere.into()]).is_err(), "another address");
     let datagrams = UdpSocket::bind(at)?;
-    assert!(netd.give(&[service.clone()], &[datagrams.into()]).is_err(), "another type");
-    assert!(netd.give(&[service.clone()], &[fs::File::open("/")?.into()]).is_err(), "no socket");
-    netd.give(&[service.clone()], &[TcpListener::bind(at)?.into()]).map_err(text)?;
+    assert!(netd.give(from_ref(&service), &[datagrams.into()]).is_err(), "another type");
+    assert!(netd.give(from_ref(&service), &[fs::File::open("/")?.into()]).is_err(), "no socket");
+    netd.give(from_ref(&service), &[TcpListener::bind(at)?.into()]).map_err(text)?;
     // No lease says so: it is let go of before anything is said of it.
-    assert_eq!(netd.missing(&[service.clone()]).map_err(text)?, [service]);
+    assert_eq!(netd.missing(from_ref(&service)).map_err(text)?, [service]);
     TcpListener::bind(at)?;
     assert_eq!(ask("web.")?, "172.18.0.2");
     Ok(())

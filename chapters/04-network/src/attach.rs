@@ -63,8 +63,10 @@ impl Networks {
     ///
     /// All of it or nothing: what was made before a failure is removed.
     pub fn attach(&mut self, netns: BorrowedFd<'_>, asks: &[Ask]) -> Result<Vec<Lease>> {
+        // ANCHOR: ends
         let host = Host::open(&self.site)?;
         let inside = within(netns, Links::open)?;
+        // ANCHOR_END: ends
         inside.set_up(LOOPBACK).call(|| "RTM_SETLINK(lo, IFF_UP)")?;
         let ends = Ends { netns, host, inside };
         let mut made = Vec::new();
@@ -87,12 +89,14 @@ impl Networks {
         ask: &Ask,
         made: &mut Vec<(Network, Lease)>,
     ) -> Result<()> {
+        // ANCHOR: order
         let network = self.find(&ask.network)?.clone();
         let lease = self.lease(&network, ask, &free_interface(&ends.inside)?)?;
         made.push((network.clone(), lease.clone()));
         let bridge = self.bridge(&ends.host.links, &network)?;
         wire(ends, &network, &lease, &bridge)?;
         self.admit(&ends.host, &network, &lease)
+        // ANCHOR_END: order
     }
 
     /// The network's bridge: that which is there, or a new one. Only a finished one is switched

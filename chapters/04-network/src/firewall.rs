@@ -75,12 +75,14 @@ impl Firewall {
     /// or somebody flushed it), so that it has to be rebuilt. EEXIST
     /// (EBUSY of some kernels): one of its ports is another's.
     pub fn admit(&self, network: &Network, lease: &Lease) -> Result<bool> {
+        // ANCHOR: admit
         let mut batch = Batch::new(&self.table);
         batch.add(&of_network(network));
         batch.add(&of_lease(network, lease));
         let there = self.commit_if_there(&batch)?;
         self.socket.forget_udp(&udp_ports([lease]))?;
         Ok(there)
+        // ANCHOR_END: admit
     }
 
     /// Takes what is published of a lease out again; `false` as with [`Firewall::admit`].
@@ -142,8 +144,10 @@ fn rules(batch: &mut Batch, guard: Guard) {
     batch.add_chain("arriving", Some(Hook::Raw));
     // The networks' bridges route 127.0.0.0/8, for localhost's sake (see `leaving`). So
     // nobody but the host itself may use these addresses (RFC 1122, 3.2.1.3; CVE-2020-8558).
+    // ANCHOR: martians
     batch.add_rule("arriving", "not from a neighbour", [iif(NotNamed("lo")), from_127(), drop()]);
     batch.add_rule("arriving", "nor to localhost", [iif(NotNamed("lo")), to_127(), drop()]);
+    // ANCHOR_END: martians
 
     // A published port: the destination becomes the container's. One on a certain address
     // comes before one on all of them.
@@ -176,6 +180,7 @@ fn rules(batch: &mut Batch, guard: Guard) {
         let words = [iif(NotIn("bridges")), oif(NotIn("bridges")), family(ip), jump("guard")];
         batch.add_rule("passing", "not ours", words);
     }
+    // ANCHOR: passing
     batch.add_rule("passing", "answers", [known(), accept()]);
     batch.add_rule("passing", "neighbours", [iif_and_oif_in("within"), accept()]);
     batch.add_rule("passing", "no way out", [iif(In("internal")), drop()]);
@@ -183,16 +188,19 @@ fn rules(batch: &mut Batch, guard: Guard) {
     batch.add_rule("passing", "to a published port", [oif(In("bridges")), redirected(), accept()]);
     // Neither another network nor the world may knock at a port that was not published.
     batch.add_rule("passing", "to nothing else", [oif(In("bridges")), drop()]);
+    // ANCHOR_END: passing
 
     batch.add_chain("leaving", Some(Hook::PostRouting));
     // What comes from 127.0.0.1 could not be answered.
     batch.add_rule("leaving", "localhost", [oif(In("bridges")), from_127(), masquerade()]);
     // Neighbours would answer each other directly, with a source that nobody asked. Where
     // bridged packets pass the rules too (br_netfilter), no link is known as their first.
+    // ANCHOR: hairpin
     for first in [In("bridges"), Named("")] {
         let words = [iif(first), oif(In("bridges")), redirected(), masquerade()];
         batch.add_rule("leaving", "hairpin", words);
     }
+    // ANCHOR_END: hairpin
     // Outside nobody knows the way to a container's address; to one of IPv6 they may.
     let out = || [iif(In("bridges")), oif(NotIn("bridges"))];
     let words = out().into_iter().chain([family(V4), masquerade()]);

@@ -67,11 +67,13 @@ impl Links {
             let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
             Error::os("socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)", errno)
         };
+        // ANCHOR: open
         let runtime = Builder::new_current_thread().enable_io().build().map_err(socket)?;
         let inside = runtime.enter();
         let (connection, handle, _) = rtnetlink::new_connection().map_err(socket)?;
         drop(inside);
         runtime.spawn(connection);
+        // ANCHOR_END: open
         Ok(Links { handle, runtime })
     }
 
@@ -80,10 +82,12 @@ impl Links {
         &self,
         request: impl Future<Output = Result<T, rtnetlink::Error>>,
     ) -> Answer<T> {
+        // ANCHOR: ask
         self.runtime.block_on(request).map_err(|error| match error {
             rtnetlink::Error::NetlinkError(answer) => Errno::from_raw(-answer.raw_code()).into(),
             other => Error::new(other.to_string()).into(),
         })
+        // ANCHOR_END: ask
     }
 
     /// The link of this name. One is asked for by name, not all of them by a dump.
@@ -111,13 +115,16 @@ impl Links {
     /// A new bridge, not yet switched on. Without an address of its own it would take the
     /// lowest of its ports', and change it as they come and go.
     pub fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> Answer<()> {
+        // ANCHOR: add-bridge
         let bridge = LinkBridge::new(name).down().address(mac.to_vec()).mtu(mtu);
         self.ask(self.handle.link().add(bridge.build()).execute())
+        // ANCHOR_END: add-bridge
     }
 
     /// Both ends of a wire at once: the peer is born in the container's namespace with its
     /// name there, so it is never seen here.
     pub fn add_veth(&self, veth: &Veth<'_>) -> Answer<()> {
+        // ANCHOR: veth
         let peer = LinkUnspec::new_with_name(veth.inside)
             .address(veth.mac.to_vec())
             .mtu(veth.mtu)
@@ -127,6 +134,7 @@ impl Links {
             .mtu(veth.mtu)
             .controller(veth.bridge)
             .up();
+        // ANCHOR_END: veth
         self.ask(self.handle.link().add(here.build()).execute())?;
         self.may_turn_back(veth.name)
     }
@@ -164,10 +172,12 @@ impl Links {
                 .gateway(gateway)
                 .build(),
         };
+        // ANCHOR: route
         match self.ask(self.handle.route().add(route).execute()) {
             Err(Cause::Errno(Errno::EEXIST)) => Ok(()),
             answer => answer,
         }
+        // ANCHOR_END: route
     }
 
     /// Removes a link, and with a veth its other end; `false` if there is none of this name.

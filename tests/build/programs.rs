@@ -122,7 +122,10 @@ fn secrets() -> Result<(), Failed> {
     )?;
     let secret = format!("id=key,src={}", key.display());
     shop.build(["-t", "it", "--secret", &secret]).success()?;
-    assert_eq!(shop.says("cat /said; ls -d /run/secrets /k 2>/dev/null || echo none")?, "11\n11\nkey\nnone\n");
+    assert_eq!(
+        shop.says("cat /said; ls -d /run/secrets /k 2>/dev/null || echo none")?,
+        "11\n11\nkey\nnone\n"
+    );
     assert_eq!(std::fs::read_to_string(&key)?, "open sesame");
     // Nothing of it is anywhere in the store.
     let find = dockster_tests::Run::new("grep").args(["-r", "sesame"]).arg(shop.house.root());

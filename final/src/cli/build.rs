@@ -203,7 +203,8 @@ fn secret(text: &str) -> anyhow::Result<(String, PathBuf)> {
     }
     let id = id.with_context(|| format!("invalid secret {text:?}: it has no id"))?;
     let file = file.unwrap_or(&id);
-    let path = std::fs::canonicalize(file).with_context(|| format!("secret {id}: open {file:?}"))?;
+    let path =
+        std::fs::canonicalize(file).with_context(|| format!("secret {id}: open {file:?}"))?;
     anyhow::ensure!(path.is_file(), "secret {id}: {file:?} is no file");
     Ok((id, path))
 }

@@ -8,6 +8,7 @@
 
 pub mod addresses;
 pub mod attach;
+mod bounds;
 mod detach;
 pub mod explain;
 pub mod firewall;
@@ -15,17 +16,25 @@ pub mod forwarding;
 mod hairpin;
 mod host;
 pub mod inside;
+mod known;
 pub mod lease;
 mod leases;
 pub mod links;
+mod listen;
+mod names;
+pub mod netd;
 pub mod network;
 pub mod networks;
 pub mod nft;
+mod proxy;
 mod ranges;
+pub mod resolvers;
 mod routes;
+mod services;
 mod settings;
 mod store;
 mod sysctl;
+mod upstream;
 
 pub use attach::Ask;
 pub use firewall::Firewall;
@@ -33,3 +42,4 @@ pub use forwarding::{Forwarding, Guard};
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
 pub use networks::{DEFAULT, Networks, New, Site};
+pub use services::{Reach, Service, Work, services};

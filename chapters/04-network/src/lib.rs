@@ -8,8 +8,10 @@
 
 pub mod addresses;
 pub mod attach;
+pub mod choice;
 mod detach;
 pub mod explain;
+pub mod files;
 pub mod firewall;
 pub mod forwarding;
 mod hairpin;
@@ -21,6 +23,7 @@ pub mod links;
 pub mod network;
 pub mod networks;
 pub mod nft;
+pub mod ports;
 mod ranges;
 mod routes;
 mod settings;

@@ -147,7 +147,9 @@ impl Protocol {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Vec<(Option<IpAddr>, Option<(u16, u16)>, u16, &'static str)> {
+    type Said = (Option<IpAddr>, Option<(u16, u16)>, u16, &'static str);
+
+    fn said(text: &str) -> Vec<Said> {
         let all = publish(text).unwrap();
         all.iter().map(|p| (p.address, p.host, p.container, p.protocol.name())).collect()
     }

@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         beside("changes_and_removals_are_in_the_layer", &[], changes),
         beside("what_is_mounted_is_not_in_the_layer", &[], mounted),
         beside("caches_are_kept_and_leave_no_trace", &[], caches),
+        beside("secrets_stay_secret", &[], secrets),
         beside("here_documents_are_run", &[], documents),
         beside("a_program_that_fails_ends_the_build", &[], failing),
         beside("a_quiet_build_says_only_the_id", &[], quiet),
@@ -94,13 +95,43 @@ RUN --mount=type=cache,id=/a/b/c,target=/d,ro cat /d/all >/said; touch /d/x 2>/d
     shop.image(&dockerfile("three"))?;
     assert_eq!(shop.says("cat /said")?, "tmpfs\nthree\n");
     for (flag, why) in [
-        ("type=secret,id=x", "RUN --mount=type=secret is not known here"),
+        ("type=bind,target=/x", "RUN --mount=type=bind is not known here"),
+        ("type=secret", "wants an id"),
+        ("type=secret,id=x,required", "secret \"x\" was not given"),
         ("type=cache", "there is no target"),
         ("type=cache,target=/x,uid=1", "does not know \"uid=1\""),
         ("type=tmpfs,target=/x,id=y", "has only a target"),
     ] {
         shop.fails(&format!("FROM busybox\nRUN --mount={flag} true\n"))?.complains(why)?;
     }
+    shop.house.nothing_left()
+}
+
+fn secrets() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    let key = shop.house.join("key");
+    std::fs::write(&key, "open sesame")?;
+    let run = "RUN --mount=type=secret,id=key --mount=type=secret,id=key,target=/k/ey";
+    let more = "--mount=type=secret,id=none";
+    shop.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\n{run} {more} wc -c </run/secrets/key >/said; wc -c </k/ey >>/said; \\
+ echo x 2>/dev/null >/k/ey || ls /run/secrets >>/said\n"
+        ),
+    )?;
+    let secret = format!("id=key,src={}", key.display());
+    shop.build(["-t", "it", "--secret", &secret]).success()?;
+    assert_eq!(
+        shop.says("cat /said; ls -d /run/secrets /k 2>/dev/null || echo none")?,
+        "11\n11\nkey\nnone\n"
+    );
+    assert_eq!(std::fs::read_to_string(&key)?, "open sesame");
+    // Nothing of it is anywhere in the store.
+    let find = dockster_tests::Run::new("grep").args(["-r", "sesame"]).arg(shop.house.root());
+    find.code(1)?;
+    shop.build(["--secret", "id=key,src=/no/file"]).code(1)?.complains("secret key: open")?;
+    shop.build(["--secret", "key"]).code(1)?.complains("invalid secret")?;
     shop.house.nothing_left()
 }
 

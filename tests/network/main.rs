@@ -12,15 +12,22 @@ mod hosts;
 mod kept;
 mod killed;
 mod lan;
+mod names;
+mod netd;
 mod packets;
+mod proxy;
 mod published;
+mod room;
 mod rules;
+mod upstream;
 mod whole;
 mod world;
 
 use dockster_tests::run;
 
 fn main() {
+    let rooms = [names::PARTS, netd::PARTS, proxy::PARTS].concat();
+    room::play(&rooms);
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
     let rules: &[_] = &[
@@ -36,7 +43,7 @@ fn main() {
         Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
         Err(_) => {
             let trials = links.iter().map(hosts::trial_of).chain(rules.iter().map(lan::trial_of));
-            run(trials.chain(killed::trials()).collect())
+            run(trials.chain(killed::trials()).chain(room::trials(&rooms)).collect())
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Files that are whole at any time, and random numbers for ids.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use ch01_clone::{Context, Error, Result};
@@ -30,6 +30,7 @@ pub fn write<T: Serialize + ?Sized>(path: &Path, value: &T, kept: bool) -> Resul
         serde_json::to_vec_pretty(value).map_err(|error| Error::new(error.to_string()))?;
     text.push(b'\n');
     let mut file = File::create(&beside).call(|| format!("open({beside:?}, O_CREAT)"))?;
+    for_all_to_read(&beside, 0o644)?;
     file.write_all(&text).call(|| format!("write({beside:?})"))?;
     if kept {
         file.sync_all().call(|| format!("fsync({beside:?})"))?;
@@ -37,10 +38,18 @@ pub fn write<T: Serialize + ?Sized>(path: &Path, value: &T, kept: bool) -> Resul
     fs::rename(&beside, path).call(|| format!("rename({beside:?}, {path:?})"))
 }
 
-/// A directory that is nobody else's; it may be there already.
+/// A directory, which may be there already. Those above it that are made are nobody
+/// else's.
 pub fn directory(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.call(|| format!("mkdir({path:?})"))
+    made.call(|| format!("mkdir({path:?})"))?;
+    for_all_to_read(path, 0o755)
+}
+
+/// netd reads what is written here, and is nobody. Whatever the umask is.
+fn for_all_to_read(path: &Path, mode: u32) -> Result<()> {
+    let changed = fs::set_permissions(path, Permissions::from_mode(mode));
+    changed.call(|| format!("chmod({path:?}, {mode:o})"))
 }
 
 /// Removes a directory with the files in it, if it is there.

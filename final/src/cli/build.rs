@@ -36,6 +36,9 @@ pub struct BuildArgs {
     /// A value for ARG; without =VALUE the one that it has here
     #[arg(long, value_name = "NAME=VALUE")]
     build_arg: Vec<String>,
+    /// A file for `RUN --mount=type=secret,id=NAME`
+    #[arg(long, value_name = "id=NAME,src=FILE")]
+    secret: Vec<String>,
     /// One more label for the image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -174,6 +177,7 @@ impl BuildArgs {
             tags: self.tag.clone(),
             target: self.target.clone(),
             args,
+            secrets: self.secret.iter().map(|text| secret(text)).collect::<Result<_, _>>()?,
             labels: self
                 .label
                 .iter()
@@ -184,6 +188,25 @@ impl BuildArgs {
             epoch: epoch.transpose()?,
         })
     }
+}
+
+/// `id=NAME,src=FILE`; it has to be there.
+fn secret(text: &str) -> anyhow::Result<(String, PathBuf)> {
+    let (mut id, mut file) = (None, None);
+    for field in text.split(',') {
+        match field.split_once('=') {
+            Some(("id", value)) if !value.is_empty() => id = Some(value.to_owned()),
+            Some(("src" | "source", value)) => file = Some(value),
+            Some(("type", "file")) => {}
+            _ => anyhow::bail!("invalid secret {text:?}: it is id=NAME,src=FILE"),
+        }
+    }
+    let id = id.with_context(|| format!("invalid secret {text:?}: it has no id"))?;
+    let file = file.unwrap_or(&id);
+    let path =
+        std::fs::canonicalize(file).with_context(|| format!("secret {id}: open {file:?}"))?;
+    anyhow::ensure!(path.is_file(), "secret {id}: {file:?} is no file");
+    Ok((id, path))
 }
 
 fn split(pair: &str) -> Option<(String, String)> {

@@ -64,6 +64,8 @@ pub struct Options {
     pub target: Option<String>,
     /// Values for `ARG`.
     pub args: BTreeMap<String, String>,
+    /// Files that only programs see that ask for them, by their ids.
+    pub secrets: BTreeMap<String, PathBuf>,
     /// Labels besides those of the Dockerfile.
     pub labels: Vec<(String, String)>,
     /// For which machine, if not for this one.

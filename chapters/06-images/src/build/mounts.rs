@@ -2,19 +2,24 @@
 //!
 //! `RUN --mount`: what a program has besides the stage's files, and leaves no trace of.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use ch01_clone::{Context as _, Error, Result};
 use ch02_chroot::Root;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::copy::is_missing;
 use crate::digest;
 use crate::stack::Stack;
 use crate::store::Store;
+use crate::whiteout::kind;
 
 /// What every container has something mounted on.
 const POINTS: [&str; 3] = ["dev", "proc", "sys"];
@@ -23,18 +28,30 @@ const POINTS: [&str; 3] = ["dev", "proc", "sys"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) target: String,
-    /// Kept from one build to the next, under this id or else its target; not: in memory.
-    cache: bool,
+    kind: Kind,
     id: Option<String>,
     read_only: bool,
 }
 
-/// A directory that a program has while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Kept from one build to the next, under its id or else its target.
+    Cache,
+    /// In memory.
+    Tmpfs,
+    /// A file of the user's, by its id.
+    Secret {
+        /// Whether it is an error if there is none.
+        required: bool,
+    },
+}
+
+/// A directory, or a file, that a program has while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extra {
     /// Where, from the root of the stage on.
     pub target: PathBuf,
-    /// The directory of the host's that it is; none: an empty one, in memory.
+    /// What it is on the host; none: an empty directory, in memory.
     pub source: Option<PathBuf>,
     /// Whether nothing in it can be changed.
     pub read_only: bool,
@@ -44,6 +61,7 @@ impl Asked {
     /// Reads `type=cache,target=PATH,id=NAME,ro`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let (mut kind, mut target, mut id, mut read_only) = ("bind", None, None, false);
+        let mut required = false;
         for field in text.split(',') {
             let (key, value) = field.split_once('=').unwrap_or((field, "true"));
             match (key, value) {
@@ -52,37 +70,60 @@ impl Asked {
                 ("id", value) => id = Some(value.to_owned()),
                 ("ro" | "readonly", "true") | ("rw" | "readwrite", "false") => read_only = true,
                 ("ro" | "readonly", "false") | ("rw" | "readwrite", "true") => read_only = false,
+                ("required", "true") => required = true,
+                ("required", "false") => required = false,
                 // So it is here: several builds may use it at once.
                 ("sharing", "shared") => {}
                 _ => return Err(Error::new(format!("RUN --mount does not know {field:?}"))),
             }
         }
-        let cache = match (kind, &id, read_only) {
-            ("cache", ..) => true,
-            ("tmpfs", None, false) => false,
+        let kind = match (kind, &id, read_only, required) {
+            ("secret", Some(id), _, required) if !id.contains('/') => {
+                target = target.or_else(|| Some(format!("/run/secrets/{id}")));
+                read_only = true;
+                Kind::Secret { required }
+            }
+            ("secret", ..) => return Err(Error::new("RUN --mount=type=secret wants an id")),
+            ("cache", .., false) => Kind::Cache,
+            ("tmpfs", None, false, false) => Kind::Tmpfs,
             ("tmpfs", ..) => return Err(Error::new("RUN --mount=type=tmpfs has only a target")),
             (other, ..) => {
                 let error = Error::new(format!("RUN --mount=type={other} is not known here"));
-                return Err(error.hint("there are cache and tmpfs"));
+                return Err(error.hint("there are cache, secret and tmpfs"));
             }
         };
         let target = target.filter(|target| !target.is_empty());
         let target =
             target.ok_or_else(|| Error::new(format!("RUN --mount={text}: there is no target")))?;
-        Ok(Self { target, cache, id, read_only })
+        Ok(Self { target, kind, id, read_only })
     }
 
-    /// With its target, now that this is known.
-    pub(super) fn at(&self, store: &Store, target: &str) -> Result<Extra> {
-        let mut source = None;
-        if self.cache {
-            // Any text may be an id.
-            let id = digest::of(self.id.as_deref().unwrap_or(target).as_bytes());
-            let dir = store.caches().join(id.digest());
-            fs::create_dir_all(&dir).call(|| format!("mkdir({dir:?})"))?;
-            source = Some(dir);
-        }
-        Ok(Extra { target: target.into(), source, read_only: self.read_only })
+    /// With its target, now that this is known; nothing for a secret that nobody has given.
+    pub(super) fn at(
+        &self,
+        store: &Store,
+        secrets: &BTreeMap<String, PathBuf>,
+        target: &str,
+    ) -> Result<Option<Extra>> {
+        let id = self.id.as_deref().unwrap_or(target);
+        let source = match self.kind {
+            Kind::Tmpfs => None,
+            Kind::Cache => {
+                // Any text may be an id.
+                let dir = store.caches().join(digest::of(id.as_bytes()).digest());
+                fs::create_dir_all(&dir).call(|| format!("mkdir({dir:?})"))?;
+                Some(dir)
+            }
+            Kind::Secret { required } => match secrets.get(id) {
+                Some(file) => Some(file.clone()),
+                None if required => {
+                    return Err(Error::new(format!("secret {id:?} was not given"))
+                        .hint(format!("give it: --secret id={id},src=FILE")));
+                }
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Extra { target: target.into(), source, read_only: self.read_only }))
     }
 }
 
@@ -124,9 +165,19 @@ pub(super) fn without(upper: &Path, points: &[PathBuf]) -> Result<()> {
             parent => parent?,
         };
         match unlinkat(&parent, name, UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY | Errno::ENOTDIR) => {}
+            Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY) => {}
+            Err(Errno::ENOTDIR) => without_file(&parent, name)?,
             failed => failed.call(|| format!("rmdir({path:?})"))?,
         }
     }
     Ok(())
+}
+
+/// A file that something was mounted on is empty.
+fn without_file(parent: &OwnedFd, name: &OsStr) -> Result<()> {
+    let about = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).call(|| "fstatat")?;
+    match kind(&about) == SFlag::S_IFREG && about.st_size == 0 {
+        true => unlinkat(parent, name, UnlinkatFlags::NoRemoveDir).call(|| "unlinkat"),
+        false => Ok(()),
+    }
 }

@@ -63,9 +63,9 @@ impl Builder<'_, '_> {
         let mut extras: Vec<Extra> = Vec::new();
         for asked in asked {
             let target = stage.path(&stage.word(&asked.target)?);
-            extras.push(asked.at(self.store, &target)?);
+            extras.extend(asked.at(self.store, &self.options.secrets, &target)?);
         }
-        // What is in a cache is no part of it: that is the point of one.
+        // What is in a cache, or secret, is no part of it: that is the point of one.
         let targets: Vec<_> = extras.iter().map(|extra| &extra.target).collect();
         let key = json!({
             "mounts": targets,

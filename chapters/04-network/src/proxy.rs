@@ -1,0 +1,160 @@
+//! Catalogue: not needed to understand the chapter.
+//!
+//! What comes to one socket goes to a container's address, and back. For what no rule can
+//! redirect: `::1` is this host, and no packet to it may leave; without privileges there
+//! are no rules in the host's network namespace at all.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_keepalive;
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::listen::PAUSE;
+
+/// Connections through one port at a time. More wait in the listener's queue.
+const CONNECTIONS: usize = 1024;
+
+/// What is under way in one direction of a connection. Who does not read stops who writes.
+const BUFFER: usize = 32 * 1024;
+
+/// How long a container may take to accept.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who sends datagrams through one port; one more takes the place of the most silent.
+const SESSIONS: usize = 1024;
+
+/// Datagrams have no end: this long after the last one, as in docker.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// Passes connections on to `to`, for ever. Those under way end with it.
+pub(crate) async fn over_tcp(listener: TcpListener, to: SocketAddr) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        if connections.len() >= CONNECTIONS {
+            connections.join_next().await;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => drop(connections.spawn_local(relay(stream, to))),
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Ends when both have ended; one that has is passed on as such (shutdown(2), SHUT_WR).
+async fn relay(mut outer: TcpStream, to: SocketAddr) {
+    let Ok(Ok(mut inner)) = timeout(PATIENCE, TcpStream::connect(to)).await else {
+        return reset(&outer);
+    };
+    for stream in [&outer, &inner] {
+        // What is sent in small pieces was not put together by us; and who vanished
+        // without a word is found out (tcp(7)).
+        let _ = stream.set_nodelay(true);
+        let _ = set_socket_keepalive(stream, true);
+    }
+    if copy_bidirectional_with_sizes(&mut outer, &mut inner, BUFFER, BUFFER).await.is_err() {
+        reset(&outer);
+        reset(&inner);
+    }
+}
+
+/// A break is passed on as a break: not every end of data is the end of a document.
+fn reset(stream: &TcpStream) {
+    let _ = stream.set_zero_linger();
+}
+
+/// Passes datagrams on to `to`, for ever. Each who sends has a socket of its own, so that
+/// what comes back finds its way.
+pub(crate) async fn over_udp(socket: UdpSocket, to: SocketAddr) {
+    let socket = Rc::new(socket);
+    let sessions = Rc::new(RefCell::new(Sessions::new()));
+    let mut tasks = JoinSet::new();
+    let mut packet = vec![0; usize::from(u16::MAX)];
+    loop {
+        while tasks.try_join_next().is_some() {}
+        let Ok((length, from)) = socket.recv_from(&mut packet).await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        if !sessions.borrow().contains_key(&from) {
+            let Ok(inner) = connected(to).await else { continue };
+            let inner = Rc::new(inner);
+            let last = Rc::new(Cell::new(Instant::now()));
+            let back = back(inner.clone(), last.clone(), socket.clone(), from, sessions.clone());
+            let task = tasks.spawn_local(back);
+            make_room(&mut sessions.borrow_mut());
+            sessions.borrow_mut().insert(from, Session { inner, last, task });
+        }
+        if let Some(session) = sessions.borrow().get(&from) {
+            session.last.set(Instant::now());
+            // Nobody listens, or there is no room: a datagram may be lost.
+            let _ = session.inner.try_send(&packet[..length]);
+        }
+    }
+}
+
+type Sessions = HashMap<SocketAddr, Session>;
+
+struct Session {
+    inner: Rc<UdpSocket>,
+    last: Rc<Cell<Instant>>,
+    task: AbortHandle,
+}
+
+fn make_room(sessions: &mut Sessions) {
+    if sessions.len() < SESSIONS {
+        return;
+    }
+    let silent = sessions.iter().min_by_key(|(_, session)| session.last.get());
+    if let Some(client) = silent.map(|(client, _)| *client)
+        && let Some(session) = sessions.remove(&client)
+    {
+        session.task.abort();
+    }
+}
+
+async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match to {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(to).await?;
+    // Only then what is sent at once is sent.
+    socket.writable().await?;
+    Ok(socket)
+}
+
+/// What comes from the container goes to `client`, until neither says anything.
+async fn back(
+    inner: Rc<UdpSocket>,
+    last: Rc<Cell<Instant>>,
+    outer: Rc<UdpSocket>,
+    client: SocketAddr,
+    sessions: Rc<RefCell<Sessions>>,
+) {
+    loop {
+        let end = last.get() + SILENCE;
+        match timeout_at(end, inner.readable()).await {
+            Err(_) if last.get() + SILENCE <= Instant::now() => break,
+            Err(_) => {}
+            Ok(_) => {
+                // Only now: who waits needs no room.
+                let mut packet = vec![0; usize::from(u16::MAX)];
+                if let Ok(length) = inner.try_recv(&mut packet) {
+                    last.set(Instant::now());
+                    let _ = outer.try_send_to(&packet[..length], client);
+                }
+            }
+        }
+    }
+    sessions.borrow_mut().remove(&client);
+}

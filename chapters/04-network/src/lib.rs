@@ -8,8 +8,8 @@
 
 pub mod addresses;
 pub mod attach;
-pub mod choice;
 mod bounds;
+pub mod choice;
 mod detach;
 pub mod explain;
 pub mod files;

@@ -5,6 +5,7 @@
 mod cli;
 mod engine;
 mod hello;
+mod netd;
 mod portrait;
 mod rootless;
 mod shim;
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name() {
         Some(name) if name == "hello" => hello::main(),
         Some(name) if name == shim::NAME => shim::main(),
+        Some(name) if name == rootless::keeper::NAME => rootless::keeper::main(),
+        Some(name) if name == netd::NAME => netd::main(),
         Some(name) if name == shim::probe::NAME => shim::probe::main(),
         _ => cli::main(),
     }

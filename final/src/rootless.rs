@@ -8,6 +8,8 @@
 //! started it, and root of another one is nobody in there. So as long as one lives,
 //! the next command joins its user namespace, with mounts of its own.
 
+pub mod keeper;
+
 use std::ffi::OsString;
 use std::os::unix::process::parent_id;
 

@@ -5,6 +5,7 @@
 //! of its own; and the suite has a network namespace of its own, whose rules it may look at.
 
 mod modes;
+mod names;
 mod networks;
 mod ports;
 #[path = "../run/tools.rs"]
@@ -14,7 +15,13 @@ mod wires;
 
 fn main() {
     dockster_tests::on_a_network_of_its_own();
-    let topics = [modes::trials(), networks::trials(), ports::trials(), wires::trials()];
+    let topics = [
+        modes::trials(),
+        names::trials(),
+        networks::trials(),
+        ports::trials(),
+        wires::trials(),
+    ];
     let all = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

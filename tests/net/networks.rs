@@ -7,9 +7,9 @@ use crate::tools::{House, beside};
 pub fn trials() -> Vec<Trial> {
     vec![
         beside("three_networks_are_there", &[], three_networks_are_there),
-        beside("a_network_is_made_seen_and_removed", &[Need::Root], a_network_is_made),
+        beside("a_network_is_made_seen_and_removed", &[], a_network_is_made),
         beside("what_is_no_network_is_said", &[], what_is_no_network),
-        beside("one_in_use_stays", &[Need::Root], one_in_use_stays),
+        beside("one_in_use_stays", &[], one_in_use_stays),
     ]
 }
 

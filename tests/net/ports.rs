@@ -9,8 +9,8 @@ use crate::tools::{House, PATIENCE, beside};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        beside("a_published_port_is_reached", &[Need::Root], a_published_port_is_reached),
-        beside("a_port_has_one_holder", &[Need::Root], a_port_has_one_holder),
+        beside("a_published_port_is_reached", &[], a_published_port_is_reached),
+        beside("a_port_has_one_holder", &[], a_port_has_one_holder),
         beside("what_is_no_port_is_said", &[], what_is_no_port),
     ]
 }

@@ -8,10 +8,10 @@ use crate::tools::{Background, House, PATIENCE, beside};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        beside("neighbours_reach_each_other", &[Need::Root], neighbours),
-        beside("an_address_that_was_asked_for_is_kept", &[Need::Root], an_address_is_kept),
-        beside("a_container_is_on_several_networks", &[Need::Root], several_networks),
-        beside("who_is_killed_leaves_no_wire", &[Need::Root], who_is_killed),
+        beside("neighbours_reach_each_other", &[], neighbours),
+        beside("an_address_that_was_asked_for_is_kept", &[], an_address_is_kept),
+        beside("a_container_is_on_several_networks", &[], several_networks),
+        beside("who_is_killed_leaves_no_wire", &[], who_is_killed),
     ]
 }
 

@@ -126,7 +126,7 @@ pub fn network(engine: &Engine, command: NetworkCommand) -> anyhow::Result<u8> {
             Ok(0)
         }
         NetworkCommand::Reload => {
-            engine.site().lock()?.reload()?;
+            engine.reload()?;
             Ok(0)
         }
     }

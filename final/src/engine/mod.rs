@@ -10,6 +10,7 @@ pub mod events;
 pub mod exec;
 mod files;
 pub mod health;
+mod host_side;
 pub mod images;
 mod life;
 mod looks;
@@ -35,6 +36,7 @@ use ch06_images::Store;
 use sha2::{Digest, Sha256};
 
 use crate::rootless;
+use crate::rootless::keeper::Keeper;
 
 /// Where everything is kept unless `--root` or DOCKSTER_ROOT says otherwise.
 pub fn default_root() -> PathBuf {
@@ -48,20 +50,24 @@ pub fn default_root() -> PathBuf {
 }
 
 /// Processes that live in the user namespaces of containers that run: first of the one
-/// that `wanted` names. For an ordinary user, who is not in any of them yet.
+/// that `wanted` names, then of whoever keeps the user's network. For an ordinary user, who
+/// is not in any of them yet.
 pub fn people_in(root: &Path, wanted: Option<&str>) -> impl Iterator<Item = i32> {
     let dir = root.join("containers");
     let wanted = wanted.map(|name| match std::fs::read_link(root.join("names").join(name)) {
         Ok(id) => id,
         Err(_) => name.into(),
     });
+    let keeper = Keeper::find(&root.join("networks")).map(|keeper| keeper.process.pid);
     let all = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-    let all = wanted.into_iter().chain(all.map(|entry| entry.file_name().into()));
-    all.flat_map(move |id| {
+    let all = all.map(|entry| entry.file_name().into());
+    let people = move |id: PathBuf| {
         let record = record::Record::load(&dir.join(id)).ok().flatten();
         let people = record.map(|record| [record.monitor, record.init]).into_iter().flatten();
         people.flatten().filter(|one| one.alive()).map(|one| one.pid).collect::<Vec<_>>()
-    })
+    };
+    let first = wanted.map(&people).unwrap_or_default();
+    first.into_iter().chain(keeper).chain(all.flat_map(people))
 }
 
 /// The engine: all state lies below its root, and all names follow from it.

@@ -44,15 +44,7 @@ impl Engine {
         if !site.dir.exists() {
             return Ok(Vec::new());
         }
-        let networks = site.lock()?;
-        let mut places = Vec::new();
-        for network in networks.list() {
-            for lease in networks.leases(network)? {
-                places.push(Place { network: network.clone(), lease });
-            }
-        }
-        places.sort_by(|one, other| one.lease.interface.cmp(&other.lease.interface));
-        Ok(places)
+        places_of(&site.lock()?, None)
     }
 
     /// In its gate a container waits: it gets its wires, and its files tell of them.
@@ -61,31 +53,30 @@ impl Engine {
         if wire.mode != Mode::Bridges {
             return self.write_name_files(record, hostname, &[]);
         }
-        let mut networks = self.site().lock()?;
-        // What an earlier life has left.
-        networks.detach(&record.id)?;
-        let mut ports = self.ports(record, &networks)?;
-        let mut asks = Vec::new();
-        for join in &wire.joins {
-            let network = networks.find(&join.network)?;
-            let ports = if network.internal { Vec::new() } else { std::mem::take(&mut ports) };
-            asks.push(ask(record, join, ports));
-        }
         let netns = namespace(pid)?;
-        let leases = networks.attach(netns.as_fd(), &asks)?;
-        for note in networks.notes() {
-            eprintln!("dockster: {note}");
-        }
-        let mut places = Vec::new();
-        for lease in leases {
-            let join = &wire.joins[places.len()];
-            places.push(Place { network: networks.find(&join.network)?.clone(), lease });
-        }
-        drop(networks);
-        self.write_name_files(record, hostname, &places).inspect_err(|_| {
-            // The error is told; what cannot be given back now the next sweep tries again.
-            let _ = self.detach(record);
-        })
+        let places = self.on_the_wire(
+            |networks| {
+                // What an earlier life has left.
+                networks.detach(&record.id)?;
+                let mut ports = self.ports(record, networks)?;
+                let mut asks = Vec::new();
+                for join in &wire.joins {
+                    let internal = networks.find(&join.network)?.internal;
+                    let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
+                    asks.push(ask(record, join, ports));
+                }
+                networks.attach(netns.as_fd(), &asks)?;
+                networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
+                Ok(())
+            },
+            |networks| places_of(networks, Some(&record.id)),
+        );
+        places.and_then(|places| self.write_name_files(record, hostname, &places)).inspect_err(
+            |_| {
+                // The error is told; what cannot be given back now the next sweep tries again.
+                let _ = self.detach(record);
+            },
+        )
     }
 
     /// Ports of the host for what is published.
@@ -104,7 +95,9 @@ impl Engine {
     /// Its life has ended: what it had is given back.
     pub(super) fn detach(&self, record: &Record) -> Result<()> {
         match record.plan.wire.mode {
-            Mode::Bridges => self.site().lock()?.detach(&record.id),
+            Mode::Bridges => {
+                self.on_the_wire(|networks| networks.detach(&record.id), |_| Ok(()))
+            }
             _ => Ok(()),
         }
     }
@@ -119,13 +112,15 @@ impl Engine {
             let record = Record::load(&self.container(id)).unwrap_or(None);
             record.is_some_and(|record| record.status == Status::Running)
         };
-        let mut networks = site.lock()?;
-        for network in networks.list().to_vec() {
-            if networks.leases(&network)?.iter().any(|lease| !alive(&lease.container)) {
-                return networks.sweep(alive);
-            }
+        if places_of(&site.lock()?, None)?.iter().all(|place| alive(&place.lease.container)) {
+            return Ok(());
         }
-        Ok(())
+        self.on_the_wire(|networks| networks.sweep(alive), |_| Ok(()))
+    }
+
+    /// Makes all links and rules anew that are missing: somebody has flushed them.
+    pub fn reload(&self) -> Result<()> {
+        self.on_the_wire(Networks::reload, |_| Ok(()))
     }
 
     /// Puts a container on one more network, at once if it runs.
@@ -140,8 +135,8 @@ impl Engine {
                  connected to any other network ({name})"
             )));
         }
-        let mut networks = self.site().lock()?;
-        let join = Join { network: networks.find(&join.network)?.name.clone(), ..join };
+        let network = self.site().lock()?.find(&join.network)?.name.clone();
+        let join = Join { network, ..join };
         if wire.joins.iter().any(|other| other.network == join.network) {
             let network = &join.network;
             return Err(Error::new(format!(
@@ -149,9 +144,10 @@ impl Engine {
             )));
         }
         if let Some(pid) = self.runs(&record) {
-            networks.attach(namespace(pid)?.as_fd(), &[ask(&record, &join, Vec::new())])?;
+            let (netns, asks) = (namespace(pid)?, [ask(&record, &join, Vec::new())]);
+            let attach = |networks: &mut Networks| networks.attach(netns.as_fd(), &asks).map(drop);
+            self.on_the_wire(attach, |_| Ok(()))?;
         }
-        drop(networks);
         wire.mode = Mode::Bridges;
         wire.joins.push(join);
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
@@ -161,22 +157,27 @@ impl Engine {
     /// its lease.
     pub fn disconnect(&self, network: &str, text: &str, force: bool) -> Result<()> {
         let id = match self.find(text) {
-            Err(_) if force => return self.site().lock()?.disconnect(network, text, None),
+            Err(_) if force => {
+                let disconnect = |networks: &mut Networks| networks.disconnect(network, text, None);
+                return self.on_the_wire(disconnect, |_| Ok(()));
+            }
             found => found?,
         };
         let record = self.known(&id, text)?;
         let mut wire = record.plan.wire.clone();
-        let mut networks = self.site().lock()?;
-        let network = networks.find(network)?.name.clone();
+        let network = self.site().lock()?.find(network)?.name.clone();
         if !wire.joins.iter().any(|join| join.network == network) {
             return Err(Error::new(format!(
                 "container {id} is not connected to network {network}"
             )));
         }
         if let Some(pid) = self.runs(&record) {
-            networks.disconnect(&network, &id, Some(namespace(pid)?.as_fd()))?;
+            let netns = namespace(pid)?;
+            let disconnect = |networks: &mut Networks| {
+                networks.disconnect(&network, &id, Some(netns.as_fd()))
+            };
+            self.on_the_wire(disconnect, |_| Ok(()))?;
         }
-        drop(networks);
         wire.joins.retain(|join| join.network != network);
         if wire.joins.is_empty() {
             wire.mode = Mode::None;
@@ -204,6 +205,21 @@ fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {
 fn namespace(pid: i32) -> Result<File> {
     let path = format!("/proc/{pid}/ns/net");
     File::open(&path).call(|| format!("open({path:?})"))
+}
+
+/// Who is on which network, or where one container is; of each in the order in which it was
+/// joined.
+fn places_of(networks: &Networks, container: Option<&str>) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for network in networks.list() {
+        for lease in networks.leases(network)? {
+            if container.is_none_or(|id| id == lease.container) {
+                places.push(Place { network: network.clone(), lease });
+            }
+        }
+    }
+    places.sort_by(|one, other| one.lease.interface.cmp(&other.lease.interface));
+    Ok(places)
 }
 
 /// All addresses of these places.

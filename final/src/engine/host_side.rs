@@ -1,0 +1,99 @@
+//! Where the host's ends of all wires lie: for root on the host itself, for an ordinary user
+//! in a network namespace of their own, which a keeper holds.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::process::exit;
+
+use ch01_clone::{Context, Error, Gate, Message, Plan, Result};
+use ch04_network::netd::{self, Home, Netd};
+use ch04_network::{Networks, Reach, Service, Work, services};
+use nix::sched::{CloneFlags, setns};
+
+use super::Engine;
+use crate::rootless;
+use crate::rootless::keeper::Keeper;
+
+impl Engine {
+    /// Changes what is on the wire, under the lock of the networks, and then sees to it that
+    /// somebody sits at each socket that is needed. `after` looks at what is written then.
+    pub(super) fn on_the_wire<T>(
+        &self,
+        change: impl FnOnce(&mut Networks) -> Result<()>,
+        after: impl FnOnce(&Networks) -> Result<T>,
+    ) -> Result<T> {
+        let mut networks = self.site().lock()?;
+        if rootless::inside() {
+            self.apart(&mut networks, change)?;
+        } else {
+            change(&mut networks)?;
+            let (wanted, home) = (self.wanted(&networks, Reach::Host)?, Home::Host);
+            let start = |socket| crate::netd::start(&self.site().dir, &home, socket);
+            netd::bring_up(&self.site().dir, &wanted, Service::open, start)?;
+        }
+        after(&networks)
+    }
+
+    /// The same of an ordinary user. Whoever has entered their network namespace has no way
+    /// back into the host's: a clone of us does, and ends there.
+    fn apart(
+        &self,
+        networks: &mut Networks,
+        change: impl FnOnce(&mut Networks) -> Result<()>,
+    ) -> Result<()> {
+        let dir = self.site().dir;
+        let keeper = Keeper::ensure(&dir)?;
+        let home = Home::Apart { resolver: keeper.resolver };
+        let namespace = keeper.network()?;
+        let body = |gate: &Gate| {
+            enter(&namespace)?;
+            change(networks)?;
+            let mut wanted = self.wanted(networks, Reach::Apart)?;
+            if !wanted.is_empty() {
+                Netd::ensure(&dir, |socket| crate::netd::start(&dir, &home, socket))?;
+            }
+            // Names are asked for in there.
+            wanted.retain(|service| service.work == Work::Names);
+            netd::bring_up(&dir, &wanted, Service::open, gone)?;
+            gate.send(&Message::Exec)?;
+            exit(0)
+        };
+        let (child, _) = Plan::default().spawn(body)?.start()?;
+        child.wait()?;
+        // And ports are published out here.
+        let mut wanted = self.wanted(networks, Reach::Apart)?;
+        wanted.retain(|service| service.work != Work::Names);
+        netd::bring_up(&dir, &wanted, Service::open, gone)?;
+        match anybody(networks)? {
+            true => Ok(()),
+            false => Keeper::end(&dir),
+        }
+    }
+
+    /// The sockets that are needed by all who are on networks now.
+    fn wanted(&self, networks: &Networks, reach: Reach) -> Result<Vec<Service>> {
+        let mut all = Vec::new();
+        for network in networks.list() {
+            all.push((network, networks.leases(network)?));
+        }
+        Ok(services(all.iter().map(|(network, leases)| (*network, leases.as_slice())), reach))
+    }
+}
+
+/// It was there a moment ago.
+fn gone(_: OwnedFd) -> Result<()> {
+    Err(Error::new("netd has ended"))
+}
+
+fn enter(namespace: &File) -> Result<()> {
+    setns(namespace, CloneFlags::CLONE_NEWNET).call(|| "setns(CLONE_NEWNET)")
+}
+
+fn anybody(networks: &Networks) -> Result<bool> {
+    for network in networks.list() {
+        if !networks.leases(network)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

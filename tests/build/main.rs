@@ -17,6 +17,7 @@ mod tools;
 mod workshop;
 
 fn main() {
+    dockster_tests::on_a_network_of_its_own();
     let all = [
         instructions::trials(),
         copies::trials(),

@@ -16,6 +16,7 @@ mod without;
 use dockster_tests::{not_on_the_slow_machine, run_serial};
 
 fn main() {
+    dockster_tests::on_a_network_of_its_own();
     let on_every_host = [
         program::of_the_kernel(),
         rungs::trials(),

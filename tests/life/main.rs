@@ -19,6 +19,7 @@ mod trees;
 mod words;
 
 fn main() {
+    dockster_tests::on_a_network_of_its_own();
     let topics = [
         background::trials(),
         trees::trials(),

@@ -4,6 +4,8 @@
 mod held;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,12 +15,13 @@ use dockster_tests::{
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::hosts::{Part, ip, links};
+use crate::hosts::{Netns, Part, ip, links};
 use crate::killed::held::{Held, STAY, steps_of};
 
 pub const PARTS: &[Part] = &[
     ("program_on_the_default_network", on_the_default_network),
     ("program_without_a_wire", without_a_wire),
+    ("program_publishes_ports", publishes_ports),
     ("program_steps_are_told", steps_are_told),
     ("program_failing_at_each_step", failing_at_each_step),
     ("program_killed_at_each_step", killed_at_each_step),
@@ -126,6 +129,32 @@ fn without_a_wire() -> Result<(), Failed> {
     ip("link del seen")?;
     house.run(&["--network", "none", "--no-net"], "true").code(125)?;
     house.nothing_left("none")
+}
+
+fn publishes_ports() -> Result<(), Failed> {
+    let house = House::new()?;
+    let held = Held::start(house.run(&["-p", "8080:80"], STAY).into_command())?;
+    let netns = Netns(fs::File::open(format!("/proc/{}/ns/net", held.inside))?);
+    let server = netns.inside(|| TcpListener::bind("0.0.0.0:80"))?;
+    let mut stream = TcpStream::connect("127.0.0.1:8080")?;
+    server.accept()?.0.write_all(b"hello")?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said)?;
+    assert_eq!(said, "hello");
+    // One door has one owner, and one that is left open is chosen and said.
+    let done = house.run(&["-p", "8080:81"], "true").code(125)?;
+    done.complains("Bind for 0.0.0.0:8080 failed: port is already allocated")?;
+    let done = house.run(&["-p", "80"], "true").success()?;
+    done.complains("04-network: port ")?.complains(" of the host leads to 80")?;
+    for (options, words) in [
+        (&["-p", "x"][..], "invalid containerPort: x"),
+        (&["-p", "80", "--network", "none"], "--publish: without a wire nobody gets in"),
+        (&["-p", "80", "--no-net"], "cannot be used with"),
+    ] {
+        house.run(options, "true").code(125)?.complains(words)?;
+    }
+    drop((stream, server, netns, held));
+    house.works_again("published")
 }
 
 fn of_a_user() -> Result<(), Failed> {

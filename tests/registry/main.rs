@@ -18,6 +18,7 @@ mod tokens;
 mod tools;
 
 fn main() {
+    dockster_tests::on_a_network_of_its_own();
     // It is the same on every kernel.
     let all = [
         real::trials(),

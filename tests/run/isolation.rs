@@ -62,6 +62,10 @@ fn expected(point: &str, part: &str, kind: &str, options: &str) -> bool {
         ("/dev/shm", "/", "tmpfs") | ("/dev/mqueue", "/", "mqueue") => safe,
         ("/sys", "/", "sysfs") => safe && read_only,
         ("/dev/console", _, "devpts") => true,
+        // In the container's directory.
+        ("/etc/hosts" | "/etc/hostname" | "/etc/resolv.conf", _, _) => {
+            part.contains("/containers/") && part.ends_with(&point["/etc".len()..])
+        }
         _ if MASKED.contains(&point) => null || (kind == "tmpfs" && read_only),
         _ if READ_ONLY.contains(&point) => {
             read_only && kind == "proc" && point.strip_prefix("/proc") == Some(part)

@@ -30,7 +30,8 @@ fn ps_shows_what_runs() -> Result<(), Failed> {
     let none = house.dockster(["ps", "-a"]).success()?.stdout;
     let heading: Vec<_> =
         none.trim_end().split("  ").map(str::trim).filter(|w| !w.is_empty()).collect();
-    assert_eq!(heading, ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"]);
+    let wanted = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+    assert_eq!(heading, wanted);
 
     house.dockster(["run", "--name", "ended", "busybox", "sh", "-c", "exit 3"]).code(3)?;
     let run = house.dockster(["run", "--rm", "--name", "running"]).args(SLEEP);

@@ -24,6 +24,7 @@ mod volumes;
 mod words;
 
 fn main() {
+    dockster_tests::on_a_network_of_its_own();
     let on_every_host = [isolation::trials(), limits::trials(), faults::trials()];
     let anywhere = [
         story::trials(),

@@ -31,6 +31,7 @@ mod command;
 mod dirs;
 mod fingerprint;
 mod host;
+mod network;
 mod rootfs;
 mod supervisor;
 #[allow(unsafe_code)]
@@ -44,6 +45,7 @@ pub use dirs::{TempDir, source_dir};
 pub use fingerprint::Fingerprint;
 pub use host::{Cgroups, Host, find_program, host};
 pub use libtest_mimic::{Failed, Trial};
+pub use network::on_a_network_of_its_own;
 pub use rootfs::{busybox_rootfs, copy_program};
 pub use supervisor::{Answer, supervise};
 pub use terminal::Terminal;

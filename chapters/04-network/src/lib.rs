@@ -9,8 +9,10 @@
 pub mod addresses;
 pub mod attach;
 mod bounds;
+pub mod choice;
 mod detach;
 pub mod explain;
+pub mod files;
 pub mod firewall;
 pub mod forwarding;
 mod hairpin;
@@ -26,6 +28,7 @@ pub mod netd;
 pub mod network;
 pub mod networks;
 pub mod nft;
+pub mod ports;
 mod proxy;
 mod ranges;
 pub mod resolvers;

@@ -1,4 +1,4 @@
-//! The program of chapter 4: `04-network --memory 64m ROOTFS -- ip addr`.
+//! The program of chapter 4: `04-network --publish 8080:80 --memory 64m ROOTFS -- httpd -f`.
 
 mod alone;
 
@@ -15,7 +15,8 @@ use ch01_clone::{Context, ExitStatus, Plan, Program, Signals, Waiting, set_hostn
 use ch02_chroot::options::RootfsArgs;
 use ch03_cgroups::options::LimitOptions;
 use ch03_cgroups::{Cgroup, Hierarchy, Limits, scope};
-use ch04_network::{Ask, DEFAULT};
+use ch04_network::ports::{self, Publish};
+use ch04_network::{Ask, DEFAULT, Networks, choice};
 use clap::{Parser, ValueEnum};
 
 /// Run a program with its own view, its own root, its share of the machine and a wire
@@ -25,6 +26,9 @@ struct Cli {
     /// Which wire: to the default network's bridge, or none at all
     #[arg(long, value_enum, default_value_t, conflicts_with = "no_net")]
     network: Wire,
+    /// Let others in by a port of the host: `[[ADDRESS:]HOST:]PORT[/udp]`
+    #[arg(short = 'p', long = "publish", value_name = "PORT", conflicts_with = "no_net")]
+    publish: Vec<String>,
     #[command(flatten)]
     namespaces: NamespaceArgs,
     #[command(flatten)]
@@ -86,17 +90,8 @@ fn wired(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<
     if cli.namespaces.no_net {
         return start(cli, cgroup, signals, |_| Ok(()));
     }
-    let wire = cli.network;
+    let (wire, published) = (cli.network, published(&cli)?);
     let site = alone::site()?;
-    let asks = match wire {
-        Wire::Bridge => vec![Ask {
-            network: DEFAULT.to_owned(),
-            container: alone::name(),
-            name: alone::name(),
-            ..Ask::default()
-        }],
-        Wire::None => Vec::new(),
-    };
     let status = start(cli, cgroup, signals, |child| {
         let path = format!("/proc/{}/ns/net", child.pid());
         let netns = File::open(&path).call(|| format!("open({path})"))?;
@@ -105,6 +100,10 @@ fn wired(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<
         for note in networks.notes() {
             eprintln!("04-network: {note}");
         }
+        let asks = match wire {
+            Wire::Bridge => vec![on_the_bridge(&networks, &published)?],
+            Wire::None => Vec::new(),
+        };
         networks.attach(netns.as_fd(), &asks)?;
         Ok(())
     });
@@ -112,6 +111,33 @@ fn wired(cli: Cli, cgroup: Option<&Cgroup>, signals: Signals) -> anyhow::Result<
     let status = status?;
     detached?;
     Ok(status)
+}
+
+fn published(cli: &Cli) -> anyhow::Result<Vec<Publish>> {
+    if cli.network == Wire::None && !cli.publish.is_empty() {
+        anyhow::bail!("--publish: without a wire nobody gets in");
+    }
+    let mut published = Vec::new();
+    for text in &cli.publish {
+        published.extend(ports::publish(text)?);
+    }
+    Ok(published)
+}
+
+/// What this run's container wants; a port of the host that was left open is chosen now.
+fn on_the_bridge(networks: &Networks, published: &[Publish]) -> anyhow::Result<Ask> {
+    let mut taken = Vec::new();
+    for network in networks.list() {
+        taken.extend(networks.leases(network)?.into_iter().flat_map(|lease| lease.ports));
+    }
+    let ports = choice::choose(published, &taken)?;
+    for (port, asked) in ports.iter().zip(published) {
+        if asked.host.is_none() {
+            eprintln!("04-network: port {} of the host leads to {}", port.host, port.container);
+        }
+    }
+    let (network, name) = (DEFAULT.to_owned(), alone::name());
+    Ok(Ask { network, container: name.clone(), name, ports, ..Ask::default() })
 }
 
 /// `wire` is called while the child waits at its gate.

@@ -2,6 +2,8 @@
 //!
 //! Bringing into a layer what is in one below it: as it is there, with all that belongs to it.
 
+pub mod stubs;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;

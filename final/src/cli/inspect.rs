@@ -5,10 +5,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::format::Format;
-use super::print;
+use super::{port, print};
 use crate::engine::Engine;
 use crate::engine::health::{Answer, Health};
 use crate::engine::record::{Policy, Record, Status};
+use crate::engine::wire::Mode;
 use crate::shim::{log, time};
 
 /// Print all that is known of one or more containers
@@ -81,6 +82,10 @@ fn of(engine: &Engine, id: &str, name: &str) -> anyhow::Result<Value> {
     let text = std::fs::read(&path).with_context(|| format!("read({path:?})"))?;
     let spec: Value = serde_json::from_slice(&text).with_context(|| format!("{path:?}"))?;
     let args = record.command.get(1..).unwrap_or_default();
+    let names = match &record.plan.wire.mode {
+        Mode::Container(other) => engine.place(other).as_ref().to_owned(),
+        _ => dir.clone(),
+    };
     let kept = record.plan.log.kept;
     Ok(json!({
         "Id": record.id,
@@ -89,9 +94,9 @@ fn of(engine: &Engine, id: &str, name: &str) -> anyhow::Result<Value> {
         "Args": args,
         "State": state(&record),
         "Image": record.image_id,
-        "ResolvConfPath": "",
-        "HostnamePath": "",
-        "HostsPath": "",
+        "ResolvConfPath": names.join("resolv.conf"),
+        "HostnamePath": names.join("hostname"),
+        "HostsPath": names.join("hosts"),
         "LogPath": if kept { dir.join(log::FILE).display().to_string() } else { String::new() },
         "Name": format!("/{}", record.name),
         "RestartCount": record.restarts,
@@ -113,7 +118,7 @@ fn of(engine: &Engine, id: &str, name: &str) -> anyhow::Result<Value> {
         },
         "Mounts": mounts(&record),
         "Config": config(&record, &spec),
-        "NetworkSettings": { "Ports": {}, "IPAddress": "", "Networks": {} },
+        "NetworkSettings": port::settings(&engine.places()?, &record),
     }))
 }
 
@@ -174,8 +179,12 @@ fn host_config(record: &Record, spec: &Value) -> Value {
     json!({
         "Binds": if plan.binds.is_empty() { Value::Null } else { json!(plan.binds) },
         "LogConfig": { "Type": if plan.log.kept { "json-file" } else { "none" }, "Config": options },
-        "NetworkMode": "none",
-        "PortBindings": {},
+        "NetworkMode": plan.wire.mode_text(),
+        "PortBindings": port::bindings(record),
+        "PublishAllPorts": plan.wire.publish_all,
+        "Dns": plan.wire.dns.servers,
+        "DnsOptions": plan.wire.dns.options,
+        "DnsSearch": plan.wire.dns.search,
         "RestartPolicy": { "Name": plan.restart.name(), "MaximumRetryCount": retries },
         "AutoRemove": record.auto_remove,
         "Privileged": false,
@@ -243,6 +252,7 @@ fn config(record: &Record, spec: &Value) -> Value {
         "StdinOnce": plan.stdin_once,
         "Env": process["env"],
         "Cmd": words,
+        "ExposedPorts": port::exposed(record),
         "Image": record.image,
         "Volumes": nameless(record),
         "WorkingDir": process["cwd"],

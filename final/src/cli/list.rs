@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::format::Format;
 use super::live::decimal;
-use super::{ago, print, span, table};
+use super::{ago, port, print, span, table};
 use crate::engine::Engine;
 use crate::engine::health::HealthStatus;
+use crate::engine::network::Place;
 use crate::engine::record::{Record, Status};
 use crate::shim::time::{SECOND, now};
 
@@ -57,10 +58,11 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
         let id = |r: &Record| if args.no_trunc { r.id.clone() } else { r.id[..12].to_owned() };
         return print(&shown.map(|record| id(record) + "\n").collect::<String>());
     }
+    let places = engine.places()?;
     // It takes time: each file is looked at.
     let sized = args.size || args.format.as_deref().is_some_and(|text| text.contains(".Size"));
     let rows = shown.map(|record| {
-        let mut row = row(record, args.no_trunc);
+        let mut row = row(record, &places, args.no_trunc);
         if sized {
             let (written, all) = (engine.written(record), engine.with_image(record));
             row["Size"] = format!("{} (virtual {})", decimal(written), decimal(all)).into();
@@ -69,12 +71,14 @@ pub fn ps(engine: &Engine, args: &PsArgs) -> anyhow::Result<u8> {
     });
     match args.format.as_deref() {
         None | Some("table") if args.size => {
-            let keys = ["ID", "Image", "Command", "CreatedSince", "Status", "Names", "Size"];
+            let keys =
+                ["ID", "Image", "Command", "CreatedSince", "Status", "Ports", "Names", "Size"];
             print(&standard(rows, keys))
         }
-        None | Some("table") => {
-            print(&standard(rows, ["ID", "Image", "Command", "CreatedSince", "Status", "Names"]))
-        }
+        None | Some("table") => print(&standard(
+            rows,
+            ["ID", "Image", "Command", "CreatedSince", "Status", "Ports", "Names"],
+        )),
         Some("json") => print(&rows.map(|row| format!("{row}\n")).collect::<String>()),
         Some(template) => templated(rows, template, &headings()),
     }
@@ -120,7 +124,7 @@ fn headings() -> Value {
 }
 
 /// A container's cells, by docker's names.
-fn row(record: &Record, whole: bool) -> Value {
+fn row(record: &Record, places: &[Place], whole: bool) -> Value {
     let mut command = record.command.join(" ");
     if !whole && command.chars().count() > 20 {
         command = command.chars().take(19).chain(['…']).collect();
@@ -140,8 +144,8 @@ fn row(record: &Record, whole: bool) -> Value {
         "Status": status(record),
         "State": state(record),
         "Names": record.name,
-        "Ports": "",
-        "Networks": "",
+        "Ports": port::column(places, record),
+        "Networks": port::networks(record).join(","),
         "Size": "0B",
         "LocalVolumes": volumes.clone().count().to_string(),
         "Mounts": volumes.chain(binds).collect::<Vec<_>>().join(","),

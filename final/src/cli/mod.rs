@@ -19,6 +19,9 @@ mod live;
 mod login;
 mod logs;
 mod mounts;
+mod network;
+mod network_list;
+mod port;
 mod progress;
 mod pull;
 mod push;
@@ -27,6 +30,7 @@ mod save;
 mod system;
 mod unit;
 mod volumes;
+mod wire;
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -142,6 +146,11 @@ enum Command {
     /// What is done to volumes
     #[command(subcommand)]
     Volume(volumes::VolumeCommand),
+    /// What is done to networks
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Print what is published of a container
+    Port(port::PortArgs),
     /// Remove one or more images
     Rmi(images::RmiArgs),
     /// Say what on this machine stands in the way, and the cure
@@ -334,6 +343,8 @@ pub fn main() -> ExitCode {
             Command::History(args) => image_inspect::history(&engine, &args),
             Command::Image(command) => command.run(&engine),
             Command::Volume(command) => volumes::volume(&engine, &command),
+            Command::Network(command) => network::network(&engine, command),
+            Command::Port(args) => port::port(&engine, &args),
             Command::Rmi(args) => images::rmi(&engine, &args),
             Command::System(SystemCommand::Unit)
             | Command::Doctor(_)

@@ -15,6 +15,7 @@ use clap::{ArgAction, Args};
 
 use super::health::HealthArgs;
 use super::pull::{ProvideArgs, provide};
+use super::wire::WireArgs;
 use super::{mounts, print};
 use crate::engine::Engine;
 use crate::engine::containers::{self, RunOptions};
@@ -118,6 +119,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "TMPFS")]
     tmpfs: Vec<String>,
     #[command(flatten)]
+    wire: WireArgs,
+    #[command(flatten)]
     provide: ProvideArgs,
     #[command(flatten)]
     limits: LimitOptions,
@@ -182,6 +185,7 @@ impl CreateArgs {
             health: self.health.check()?,
             labels: self.label.clone(),
             mounts: self.mounts()?,
+            wire: self.wire.wire(self.hostname.is_some())?,
             hostname: self.hostname.clone(),
             read_only: self.read_only,
             limits: self.limits.limits()?,

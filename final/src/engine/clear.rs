@@ -77,6 +77,7 @@ impl Engine {
         down.also(self.store.sweep());
         down.also(self.sweep_hello());
         down.also(self.sweep_volumes());
+        down.also(self.sweep_networks());
         down.end()
     }
 
@@ -131,6 +132,7 @@ impl Engine {
                 Cgroup::from_paths(record.cgroup.clone()).and_then(|cgroup| remove_cgroup(&cgroup)),
             );
         }
+        down.also(self.detach(&record));
         if init.is_some_and(Incarnation::alive) {
             // As long as it lives, it shows as what it is.
             return down.end();

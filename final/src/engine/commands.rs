@@ -156,7 +156,7 @@ impl Engine {
     }
 
     /// Whoever sees to it changes its record; else we do.
-    fn change(&self, record: &Record, change: &Change) -> Result<()> {
+    pub(super) fn change(&self, record: &Record, change: &Change) -> Result<()> {
         if let Some(line) = self.lively(record)? {
             let body = serde_json::to_vec(change).map_err(|e| Error::new(e.to_string()))?;
             line.say(b'U', &body)?;
@@ -172,6 +172,9 @@ impl Engine {
         }
         if let Some(restart) = change.restart {
             record.plan.restart = restart;
+        }
+        if let Some(wire) = &change.wire {
+            record.plan.wire = wire.clone();
         }
         record.save(claim.dir())
     }

@@ -13,6 +13,7 @@ use super::health::{Health, HealthCheck};
 use super::points::Wanted;
 use super::record::{Claim, LogOptions, Plan, Policy, Record, Status};
 use super::teardown::Teardown;
+use super::wire::Wire;
 use super::{Engine, names, signals, spec};
 use crate::portrait::{self, About};
 use crate::shim::life::Life;
@@ -69,6 +70,8 @@ pub struct RunOptions {
     pub health: Option<HealthCheck>,
     /// Labels, as `NAME=value`.
     pub labels: Vec<String>,
+    /// How it is joined to networks.
+    pub wire: Wire,
 }
 
 /// A container that is made, on paper.
@@ -113,9 +116,14 @@ impl Engine {
 
     /// Makes a container on paper: from here on it has a directory, a record and a name.
     pub(super) fn make(&self, options: &RunOptions, image: &Image, id: &str) -> Result<Made> {
+        let options = &self.resolved(options)?;
         let args = spec::command(options, image)?;
         let uses = self.uses(options, image)?;
-        let mounts: Vec<_> = uses.iter().map(|used| &used.mount).collect();
+        let users: Vec<_> = uses.iter().map(|used| &used.mount).collect();
+        let names = self.name_mounts(options, id, &users);
+        let mut mounts: Vec<_> = names.iter().chain(users).collect();
+        // What lies deeper comes later.
+        mounts.sort_by_key(|mount| mount.target.components().count());
         let spec = spec::spec(options, image, id, &args, &mounts)?;
         let mut record = self.record(options, image, id, args)?;
         record.plan.mounts = uses.iter().map(|used| used.point.clone()).collect();
@@ -131,7 +139,10 @@ impl Engine {
                 None => return Err(self.conflict(&record.name)),
             }
         };
-        let provided = volumes.as_ref().map_or(Ok(()), |_| self.provide_volumes(&uses, image));
+        let provided = Self::make_name_files(&claim, &mut record).and_then(|()| match &volumes {
+            Some(_) => self.provide_volumes(&uses, image),
+            None => Ok(()),
+        });
         drop(volumes);
         if let Err(error) = provided {
             let mut down = Teardown::default();
@@ -244,6 +255,7 @@ impl Engine {
     /// Starts the program of a container that is made; it is recorded as running.
     pub(super) fn launch(&self, made: &mut Made, (rows, columns): (u16, u16)) -> Result<Life> {
         let Made { claim, record, spec, cgroup, .. } = made;
+        let spec = &self.joined(record, spec)?;
         if let Some(cgroup) = cgroup {
             cgroup.create(&ch05_lifecycle::limits(spec)?)?;
         }
@@ -261,6 +273,7 @@ impl Engine {
             annotations: Default::default(),
         };
         let cgroup = cgroup.as_ref();
+        let hostname = spec.hostname().clone().unwrap_or_default();
         let options = CreateOptions { init: record.plan.init, ..CreateOptions::default() };
         let what = Launch {
             spec,
@@ -279,7 +292,8 @@ impl Engine {
             (record.exit_code, record.oom_killed, record.paused) = (None, false, false);
             record.error = String::new();
             record.health = record.plan.health.as_ref().map(|_| Health::default());
-            record.save(claim.dir())
+            record.save(claim.dir())?;
+            self.attach(record, &hostname, pid.as_raw())
         })?;
         Life::of(started)
     }
@@ -303,7 +317,10 @@ impl Engine {
             }
             _ => false,
         };
-        cgroup.as_ref().map_or(Ok(()), remove_cgroup)?;
+        let mut down = Teardown::default();
+        down.also(cgroup.as_ref().map_or(Ok(()), remove_cgroup));
+        down.also(self.detach(&record));
+        down.end()?;
         let error = record.error.clone();
         if stays {
             record.status = Status::Stopped;
@@ -367,6 +384,7 @@ fn plan(options: &RunOptions, image: &Image) -> Result<Plan> {
         init: options.init,
         log: options.log,
         health: None,
+        wire: options.wire.with_image(image),
         labels,
         entrypoint: entrypoint.unwrap_or_default(),
         binds: options.binds.clone(),

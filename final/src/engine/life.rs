@@ -181,6 +181,7 @@ impl Engine {
         ch01_clone::steps::unobserve();
         let mut down = Teardown::default();
         down.also(cgroup.as_ref().map_or(Ok(()), remove_cgroup));
+        down.also(self.detach(&record));
         if record.auto_remove {
             down.also(self.forget(&record, claim));
         } else {
@@ -239,6 +240,7 @@ impl Engine {
             Err(error) => {
                 // It is empty, and what stays of it the next start takes away.
                 let _ = made.cgroup.as_ref().map_or(Ok(()), remove_cgroup);
+                let _ = self.detach(&made.record);
                 monitor.record = made.record;
                 return self.give_up(monitor, made.claim, error);
             }
@@ -273,6 +275,7 @@ impl Engine {
         let mut down = Teardown::default();
         down.also(record.save(claim.dir()));
         down.also(cgroup.as_ref().map_or(Ok(()), remove_cgroup));
+        down.also(self.detach(record));
         (record.init, record.status) =
             (None, if again { Status::Restarting } else { Status::Stopped });
         if !record.auto_remove {

@@ -13,7 +13,9 @@ pub mod health;
 pub mod images;
 mod life;
 mod looks;
+mod name_files;
 mod names;
+pub mod network;
 pub mod points;
 pub mod record;
 pub mod registry;
@@ -22,6 +24,7 @@ mod spec;
 mod teardown;
 mod tree;
 pub mod volumes;
+pub mod wire;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

@@ -18,6 +18,7 @@ use ch05_lifecycle::Incarnation;
 use serde::{Deserialize, Serialize};
 
 use super::health::{Health, HealthCheck, HealthStatus};
+use super::wire::Wire;
 
 /// Its file in the container's directory.
 const FILE: &str = "state.json";
@@ -105,6 +106,9 @@ pub struct Plan {
     /// How it is asked whether it is well.
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    /// How it is joined to networks.
+    #[serde(default)]
+    pub wire: Wire,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// What its image is to be entered by, as far as the command goes.

@@ -1,6 +1,6 @@
 //! From an image and what the user asked for to an OCI configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ch01_clone::{Error, IdMaps, Result};
 use ch02_chroot::mask::{MASKED, READ_ONLY};
@@ -12,6 +12,7 @@ use oci_spec::runtime::Spec;
 use serde_json::json;
 
 use super::containers::RunOptions;
+use super::wire::Mode;
 
 /// The search path where neither image nor user names one; docker's.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,8 +39,9 @@ pub fn spec(
     }
     let env =
         environment(options, config.env().as_deref().unwrap_or_default(), &hostname, &user.home);
-    let namespaces = ["mount", "pid", "uts", "ipc", "network", "cgroup"];
-    let namespaces = namespaces.map(|kind| json!({ "type": kind }));
+    let network = options.wire.is_own().then_some("network");
+    let namespaces = ["mount", "pid", "uts", "ipc", "cgroup"].into_iter().chain(network);
+    let namespaces: Vec<_> = namespaces.map(|kind| json!({ "type": kind })).collect();
     let spec = json!({
         "ociVersion": "1.2.0",
         "root": { "path": "merged", "readonly": options.read_only },
@@ -51,7 +53,7 @@ pub fn spec(
             "env": env,
             "cwd": cwd,
         },
-        "mounts": mounts(more)?,
+        "mounts": mounts(options, more)?,
         "linux": {
             "namespaces": namespaces,
             "resources": resources::describe(&options.limits),
@@ -92,7 +94,13 @@ fn environment(options: &RunOptions, image: &[String], hostname: &str, home: &st
     all
 }
 
-fn mounts(more: &[&Mount]) -> Result<Vec<oci_spec::runtime::Mount>> {
-    let usual = devices::default_mounts(&IdMaps::current()?);
+fn mounts(options: &RunOptions, more: &[&Mount]) -> Result<Vec<oci_spec::runtime::Mount>> {
+    let mut usual = devices::default_mounts(&IdMaps::current()?);
+    if options.wire.mode == Mode::Host && devices::in_user_namespace() {
+        // A sysfs belongs to a network, and the host's is not ours: its own is bound.
+        for sys in usual.iter_mut().filter(|mount| mount.target == Path::new("/sys")) {
+            *sys = Mount { attributes: sys.attributes, ..Mount::bind("/sys", "/sys") };
+        }
+    }
     Ok(usual.iter().chain(more.iter().copied()).map(describe).collect())
 }

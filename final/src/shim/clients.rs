@@ -209,7 +209,7 @@ impl Monitor {
     }
 
     pub(super) fn change(&mut self, change: wire::Change) {
-        let wire::Change { name, paused, restart } = change;
+        let wire::Change { name, paused, restart, wire } = change;
         if let Some(name) = name {
             self.record.name = name;
         }
@@ -218,6 +218,9 @@ impl Monitor {
         }
         if let Some(restart) = restart {
             self.record.plan.restart = restart;
+        }
+        if let Some(wire) = wire {
+            self.record.plan.wire = wire;
         }
         self.save();
     }

@@ -48,6 +48,8 @@ pub struct Change {
     pub paused: Option<bool>,
     /// Its policy.
     pub restart: Option<crate::engine::record::Policy>,
+    /// The networks that it is on.
+    pub wire: Option<crate::engine::wire::Wire>,
 }
 
 fn seqpacket(flags: SockFlag) -> Result<OwnedFd> {

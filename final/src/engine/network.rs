@@ -1,0 +1,212 @@
+//! Networks: who is on them is written in their leases, which chapter 4 keeps; here they
+//! begin and end with a container's life.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use ch01_clone::{Context, Error, Result};
+use ch04_network::choice::choose;
+use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
+use sha2::{Digest, Sha256};
+
+use super::Engine;
+use super::record::{Record, Status};
+use super::wire::{Join, Mode};
+use crate::shim::wire::Change;
+
+/// A container's place on a network.
+pub struct Place {
+    /// The network.
+    pub network: Network,
+    /// What it has there.
+    pub lease: Lease,
+}
+
+impl Engine {
+    /// Where networks are kept, and how their links and tables are called.
+    pub fn site(&self) -> Site {
+        let prefix = match self.root.as_path() == Path::new("/var/lib/dockster") {
+            true => "dockster".to_owned(),
+            false => {
+                let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
+                let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("dk{hex}")
+            }
+        };
+        Site::new(self.root.join("networks"), prefix)
+    }
+
+    /// Who is on which network; of each container in the order in which it was joined.
+    pub fn places(&self) -> Result<Vec<Place>> {
+        let site = self.site();
+        if !site.dir.exists() {
+            return Ok(Vec::new());
+        }
+        let networks = site.lock()?;
+        let mut places = Vec::new();
+        for network in networks.list() {
+            for lease in networks.leases(network)? {
+                places.push(Place { network: network.clone(), lease });
+            }
+        }
+        places.sort_by(|one, other| one.lease.interface.cmp(&other.lease.interface));
+        Ok(places)
+    }
+
+    /// In its gate a container waits: it gets its wires, and its files tell of them.
+    pub(super) fn attach(&self, record: &Record, hostname: &str, pid: i32) -> Result<()> {
+        let wire = &record.plan.wire;
+        if wire.mode != Mode::Bridges {
+            return self.write_name_files(record, hostname, &[]);
+        }
+        let mut networks = self.site().lock()?;
+        // What an earlier life has left.
+        networks.detach(&record.id)?;
+        let mut ports = self.ports(record, &networks)?;
+        let mut asks = Vec::new();
+        for join in &wire.joins {
+            let network = networks.find(&join.network)?;
+            let ports = if network.internal { Vec::new() } else { std::mem::take(&mut ports) };
+            asks.push(ask(record, join, ports));
+        }
+        let netns = namespace(pid)?;
+        let leases = networks.attach(netns.as_fd(), &asks)?;
+        for note in networks.notes() {
+            eprintln!("dockster: {note}");
+        }
+        let mut places = Vec::new();
+        for lease in leases {
+            let join = &wire.joins[places.len()];
+            places.push(Place { network: networks.find(&join.network)?.clone(), lease });
+        }
+        drop(networks);
+        self.write_name_files(record, hostname, &places).inspect_err(|_| {
+            // The error is told; what cannot be given back now the next sweep tries again.
+            let _ = self.detach(record);
+        })
+    }
+
+    /// Ports of the host for what is published.
+    fn ports(&self, record: &Record, networks: &Networks) -> Result<Vec<Port>> {
+        let published = record.plan.wire.published();
+        if published.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut taken = Vec::new();
+        for network in networks.list() {
+            taken.extend(networks.leases(network)?.into_iter().flat_map(|lease| lease.ports));
+        }
+        choose(&published, &taken)
+    }
+
+    /// Its life has ended: what it had is given back.
+    pub(super) fn detach(&self, record: &Record) -> Result<()> {
+        match record.plan.wire.mode {
+            Mode::Bridges => self.site().lock()?.detach(&record.id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives back what those have who do not live: whoever should have done so was killed.
+    pub(super) fn sweep_networks(&self) -> Result<()> {
+        let site = self.site();
+        if !site.dir.exists() {
+            return Ok(());
+        }
+        let alive = |id: &str| {
+            let record = Record::load(&self.container(id)).unwrap_or(None);
+            record.is_some_and(|record| record.status == Status::Running)
+        };
+        let mut networks = site.lock()?;
+        for network in networks.list().to_vec() {
+            if networks.leases(&network)?.iter().any(|lease| !alive(&lease.container)) {
+                return networks.sweep(alive);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a container on one more network, at once if it runs.
+    pub fn connect(&self, text: &str, join: Join) -> Result<()> {
+        let id = self.find(text)?;
+        let record = self.known(&id, text)?;
+        let mut wire = record.plan.wire.clone();
+        let name = &record.name;
+        if !wire.is_own() {
+            return Err(Error::new(format!(
+                "container sharing network namespace with another container or host cannot be \
+                 connected to any other network ({name})"
+            )));
+        }
+        let mut networks = self.site().lock()?;
+        let join = Join { network: networks.find(&join.network)?.name.clone(), ..join };
+        if wire.joins.iter().any(|other| other.network == join.network) {
+            let network = &join.network;
+            return Err(Error::new(format!(
+                "endpoint with name {name} already exists in network {network}"
+            )));
+        }
+        if let Some(pid) = self.runs(&record) {
+            networks.attach(namespace(pid)?.as_fd(), &[ask(&record, &join, Vec::new())])?;
+        }
+        drop(networks);
+        wire.mode = Mode::Bridges;
+        wire.joins.push(join);
+        self.change(&record, &Change { wire: Some(wire), ..Change::default() })
+    }
+
+    /// Takes a container off a network; with `force` also one of which there is no more than
+    /// its lease.
+    pub fn disconnect(&self, network: &str, text: &str, force: bool) -> Result<()> {
+        let id = match self.find(text) {
+            Err(_) if force => return self.site().lock()?.disconnect(network, text, None),
+            found => found?,
+        };
+        let record = self.known(&id, text)?;
+        let mut wire = record.plan.wire.clone();
+        let mut networks = self.site().lock()?;
+        let network = networks.find(network)?.name.clone();
+        if !wire.joins.iter().any(|join| join.network == network) {
+            return Err(Error::new(format!(
+                "container {id} is not connected to network {network}"
+            )));
+        }
+        if let Some(pid) = self.runs(&record) {
+            networks.disconnect(&network, &id, Some(namespace(pid)?.as_fd()))?;
+        }
+        drop(networks);
+        wire.joins.retain(|join| join.network != network);
+        if wire.joins.is_empty() {
+            wire.mode = Mode::None;
+        }
+        self.change(&record, &Change { wire: Some(wire), ..Change::default() })
+    }
+}
+
+fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {
+    let mut aliases = join.aliases.clone();
+    // As docker: others on the network may say the beginning of its id.
+    aliases.push(record.id[..12].to_owned());
+    Ask {
+        network: join.network.clone(),
+        container: record.id.clone(),
+        name: record.name.clone(),
+        aliases,
+        address: join.address,
+        address6: join.address6,
+        mac: join.mac.clone(),
+        ports,
+    }
+}
+
+fn namespace(pid: i32) -> Result<File> {
+    let path = format!("/proc/{pid}/ns/net");
+    File::open(&path).call(|| format!("open({path:?})"))
+}
+
+/// All addresses of these places.
+pub fn addresses(places: &[Place]) -> Vec<IpAddr> {
+    places.iter().flat_map(|place| &place.lease.addresses).map(|net| net.addr()).collect()
+}

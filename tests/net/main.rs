@@ -1,0 +1,20 @@
+//! Networks of containers, from outside: judged by what `dockster` says of them, and by
+//! what a container reaches.
+//!
+//! Every test has a root of its own (`tools::House`, that of `tests/run`), and so networks
+//! of its own; and the suite has a network namespace of its own, whose rules it may look at.
+
+mod modes;
+mod networks;
+mod ports;
+#[path = "../run/tools.rs"]
+#[allow(dead_code)]
+mod tools;
+mod wires;
+
+fn main() {
+    dockster_tests::on_a_network_of_its_own();
+    let topics = [modes::trials(), networks::trials(), ports::trials(), wires::trials()];
+    let all = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
+    dockster_tests::run(all.collect())
+}

@@ -84,7 +84,8 @@ fn names_are_found_by_files() -> Result<(), Failed> {
     let house = House::new()?;
     let options = ["--network", "none", "--hostname", "box", "--add-host", "db:10.0.0.9"];
     let dns = ["--dns", "10.0.0.53", "--dns-search", "a.test", "--dns-option", "ndots:3"];
-    let script = "cat /etc/hostname /etc/resolv.conf; grep db /etc/hosts; grep -c localhost /etc/hosts";
+    let script =
+        "cat /etc/hostname /etc/resolv.conf; grep db /etc/hosts; grep -c localhost /etc/hosts";
     let done = house.sh([options, dns].concat(), script).success()?;
     assert_eq!(
         done.stdout,

@@ -84,7 +84,8 @@ fn names_are_found_by_files() -> Result<(), Failed> {
     let house = House::new()?;
     let options = ["--network", "none", "--hostname", "box", "--add-host", "db:10.0.0.9"];
     let dns = ["--dns", "10.0.0.53", "--dns-search", "a.test", "--dns-option", "ndots:3"];
-    let script = "cat /etc/hostname /etc/resolv.conf; grep db /etc/hosts; ping -c 1 -w 1 ip6-localhost >/dev/null; grep -c localhost /etc/hosts";
+    let script =
+        "cat /etc/hostname /etc/resolv.conf; grep db /etc/hosts; grep -c localhost /etc/hosts";
     let done = house.sh([options, dns].concat(), script).success()?;
     assert_eq!(
         done.stdout,
@@ -95,7 +96,7 @@ fn names_are_found_by_files() -> Result<(), Failed> {
 
 fn files_are_written_at_each_start() -> Result<(), Failed> {
     let house = House::new()?;
-    let script = "echo x >>/etc/hosts; echo '# mine' >>/etc/resolv.conf; tail -n 1 /etc/resolv.conf; grep -c x$ /etc/hosts";
+    let script = "echo x >>/etc/hosts; echo '# mine' >>/etc/resolv.conf; tail -n 1 /etc/resolv.conf; grep -c ^x$ /etc/hosts";
     let options = ["--name", "it", "--network", "none", "busybox", "sh", "-c", script];
     house.dockster(["create"]).args(options).success()?;
     for start in 1..=2 {

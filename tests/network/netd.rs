@@ -118,7 +118,7 @@ fn ends() -> Result<(), Failed> {
     assert!(!room.is_over());
     room.leases("front", &[])?;
     wait_until("netd has ended", patience(), || room.is_over())?;
-    assert!(Netd::connect(room.dir.path()).map_err(text)?.is_none());
+    assert!(Netd::connect(&room.dir).map_err(text)?.is_none());
     room.bring_up()?;
     assert!(room.is_over(), "it was started for nothing");
     Ok(())
@@ -126,7 +126,7 @@ fn ends() -> Result<(), Failed> {
 
 fn stays() -> Result<(), Failed> {
     let room = Room::with_network(Home::Host, "front", 1, false)?;
-    let dir = fs::File::open(room.dir.path())?;
+    let dir = fs::File::open(&room.dir)?;
     flock(&dir, FlockOperation::LockExclusive)?;
     let first = room.pid();
     room.leases("front", &[])?;
@@ -149,7 +149,7 @@ fn apart_ends() -> Result<(), Failed> {
     room.leases("front", &[])?;
     room.bring_up()?;
     // Nothing is served, but it holds the network namespace.
-    let netd = Netd::connect(room.dir.path()).map_err(text)?.ok_or("it is gone")?;
+    let netd = Netd::connect(&room.dir).map_err(text)?.ok_or("it is gone")?;
     assert_eq!(netd.pid(), room.pid());
     drop(netd);
     std::thread::sleep(std::time::Duration::from_secs(4));
@@ -205,7 +205,7 @@ fn hundreds() -> Result<(), Failed> {
 
 fn other_sockets() -> Result<(), Failed> {
     let room = Room::with_network(Home::Host, "front", 1, false)?;
-    let netd = Netd::connect(room.dir.path()).map_err(text)?.ok_or("it is gone")?;
+    let netd = Netd::connect(&room.dir).map_err(text)?.ok_or("it is gone")?;
     let at: SocketAddr = "[::1]:8080".parse()?;
     let work = Work::Port { container: "c".into(), to: "172.18.0.2:80".parse()? };
     let service = Service { network: "front".into(), protocol: Protocol::Tcp, at, work };
@@ -224,7 +224,7 @@ fn other_sockets() -> Result<(), Failed> {
 
 fn does_not_start() -> Result<(), Failed> {
     let room = Room::new(Home::Host);
-    let ended = Netd::ensure(room.dir.path(), |_| Ok(())).map(drop).map_err(text);
+    let ended = Netd::ensure(&room.dir, |_| Ok(())).map(drop).map_err(text);
     let message = ended.expect_err("nobody is there").message().unwrap_or("").to_owned();
     assert!(message.contains("netd ended as soon as it was started"), "{message}");
     room.add_network("front", 1, false)?;

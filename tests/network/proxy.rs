@@ -201,13 +201,17 @@ fn many_senders() -> Result<(), Failed> {
     echo()?;
     let mut ports = BTreeSet::new();
     let first = udp("::1", OUTER)?;
-    for number in 0..1500_u32 {
-        let client = udp("::1", OUTER)?;
-        ports.insert(client.local_addr()?.port());
-        client.send(&number.to_le_bytes())?;
-        let mut packet = [0; 16];
-        assert_eq!(client.recv(&mut packet)?, 4);
-        assert_eq!(packet[..4], number.to_le_bytes());
+    for batch in 0..15_u32 {
+        let clients = (0..100).map(|_| udp("::1", OUTER)).collect::<Result<Vec<_>, _>>()?;
+        for (client, number) in clients.iter().zip(batch * 100..) {
+            ports.insert(client.local_addr()?.port());
+            client.send(&number.to_le_bytes())?;
+        }
+        for (client, number) in clients.iter().zip(batch * 100..) {
+            let mut packet = [0; 16];
+            assert_eq!(client.recv(&mut packet)?, 4);
+            assert_eq!(packet[..4], number.to_le_bytes());
+        }
     }
     assert!(ports.len() > 1024, "{}", ports.len());
     let open = std::fs::read_dir(room.proc()?.join("fd"));

@@ -20,6 +20,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 /// The variable that says which test this program plays, or that it is netd.
 const PART: &str = "DOCKSTER_TEST_ROOM";
 
+/// The variable that says where it has its directory of networks.
+const DIR: &str = "DOCKSTER_TEST_NETWORKS";
+
 /// A test, to be played in a room.
 pub type Part = (&'static str, fn() -> Result<(), Failed>);
 
@@ -32,7 +35,10 @@ pub fn trials(parts: &[Part]) -> impl Iterator<Item = Trial> {
             // With its PID namespace, all that it started ends.
             let pids = ["--pid", "--fork", "--kill-child"];
             let room = Run::new("unshare").args(user).args(["--mount", "--net"]).args(pids);
-            room.arg(std::env::current_exe()?).env(PART, name).success().map(drop)
+            // Its process is number 1, as every other room's: the name is given here.
+            let dir = TempDir::new();
+            let room = room.arg(std::env::current_exe()?).env(PART, name);
+            room.env(DIR, dir.path()).limit(Duration::from_secs(120)).success().map(drop)
         })
     })
 }
@@ -76,16 +82,17 @@ fn be_netd(words: &str) -> Result<(), Failed> {
 
 /// The directory of networks, and the netd that was started for it.
 pub struct Room {
-    pub dir: TempDir,
+    pub dir: PathBuf,
     pub home: Home,
     pub netd: RefCell<Option<Child>>,
     written: RefCell<BTreeMap<String, (Network, Vec<Lease>)>>,
 }
 
 impl Room {
-    /// Without networks. What is above the directory is root's alone, as in real life.
+    /// Without networks.
     pub fn new(home: Home) -> Room {
-        Room { dir: TempDir::new(), home, netd: RefCell::default(), written: RefCell::default() }
+        let dir = std::env::var_os(DIR).expect("its directory").into();
+        Room { dir, home, netd: RefCell::default(), written: RefCell::default() }
     }
 
     /// One network of both families, with `web` and `client`, and its names served.
@@ -139,13 +146,13 @@ impl Room {
     /// What a command does after it has written leases.
     pub fn bring_up(&self) -> Result<(), Failed> {
         let start = |socket| {
-            let words = serde_json::to_string(&(self.dir.path(), &self.home)).expect("JSON");
+            let words = serde_json::to_string(&(&self.dir, &self.home)).expect("JSON");
             let exe = std::env::current_exe().expect("an executable");
             let netd = Command::new(exe).env(PART, words).stdin(socket).spawn();
             *self.netd.borrow_mut() = Some(netd.expect("netd"));
             Ok(())
         };
-        netd::bring_up(self.dir.path(), &self.wanted(), Service::open, start)
+        netd::bring_up(&self.dir, &self.wanted(), Service::open, start)
             .map_err(|error| error.to_string().into())
     }
 

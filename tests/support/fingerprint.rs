@@ -65,7 +65,7 @@ impl Fingerprint {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
         let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
         let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        Fingerprint::of(&[&root.to_string_lossy(), &format!("dockster-{hex}")])
+        Fingerprint::of(&[&root.to_string_lossy(), &format!("dockster-{hex}"), &format!("dk{hex}")])
     }
 
     /// Only what carries one of `names`.

@@ -56,13 +56,6 @@ pub struct WireArgs {
 impl WireArgs {
     /// What was asked for; `hostname` is whether a hostname was.
     pub fn wire(&self, hostname: bool) -> anyhow::Result<Wire> {
-        let (mode, joins) = self.networks()?;
-        if let Mode::Container(_) = mode {
-            self.conflicts(hostname)?;
-        }
-        if mode == Mode::Host && !self.publish.is_empty() {
-            eprintln!("WARNING: Published ports are discarded when using host network mode");
-        }
         let server = |text: &String| {
             text.parse::<IpAddr>().with_context(|| format!("invalid DNS address: {text}"))
         };
@@ -72,6 +65,13 @@ impl WireArgs {
         }
         for text in &self.expose {
             exposed.extend(ports::expose(text)?);
+        }
+        let (mode, joins) = self.networks()?;
+        if let Mode::Container(_) = mode {
+            self.conflicts(hostname)?;
+        }
+        if mode == Mode::Host && !self.publish.is_empty() {
+            eprintln!("WARNING: Published ports are discarded when using host network mode");
         }
         Ok(Wire {
             mode,

@@ -10,7 +10,7 @@
 
 pub mod keeper;
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::unix::process::parent_id;
 
 use ch01_clone::{
@@ -27,6 +27,12 @@ const INSIDE: &str = "DOCKSTER_ROOTLESS";
 /// Whether this is the inner program of an ordinary user's.
 pub fn inside() -> bool {
     std::env::var_os(INSIDE).is_some()
+}
+
+/// What a program that we become next needs in its environment to know the same.
+pub fn testimony() -> Vec<CString> {
+    let inside = inside().then(|| CString::new(format!("{INSIDE}=1")).unwrap_or_default());
+    inside.into_iter().collect()
 }
 
 /// A process that still sees the machine as the user does: for comparison.

@@ -1,6 +1,6 @@
 //! Networks that need no wire, and the files by which names are found.
 
-use dockster_tests::{Failed, Need, Trial};
+use dockster_tests::{Failed, Trial};
 
 use crate::tools::{House, beside};
 
@@ -13,7 +13,6 @@ pub fn trials() -> Vec<Trial> {
         beside("names_are_found_by_files", &[], names_are_found_by_files),
         beside("files_are_written_at_each_start", &[], files_are_written_at_each_start),
         beside("mount_points_are_not_the_containers", &[], mount_points),
-        beside("a_user_has_no_bridge_and_is_told", &[Need::User], a_user_is_told),
     ]
 }
 
@@ -116,14 +115,5 @@ fn mount_points() -> Result<(), Failed> {
     house.dockster(["run", "--name", "it", "busybox", "true"]).success()?;
     assert_eq!(house.dockster(["diff", "it"]).success()?.stdout, "");
     house.dockster(["rm", "it"]).success()?;
-    house.nothing_left()
-}
-
-fn a_user_is_told() -> Result<(), Failed> {
-    let house = House::new()?;
-    for options in [["-p", "80"], ["--network", "bridge"], ["--network", "mine"]] {
-        let done = house.run(options).args(["busybox", "true"]).code(125)?;
-        done.complains("bridges take root")?;
-    }
     house.nothing_left()
 }

@@ -1,6 +1,6 @@
 //! `dockster network`, in docker's shapes.
 
-use dockster_tests::{Failed, Need, Trial};
+use dockster_tests::{Failed, Trial};
 
 use crate::tools::{House, beside};
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::TcpStream;
 
-use dockster_tests::{Failed, Need, Trial, wait_until};
+use dockster_tests::{Failed, Trial, wait_until};
 
 use crate::tools::{House, PATIENCE, beside};
 

@@ -1,6 +1,6 @@
 //! Containers reach each other, and nothing stays of their wires.
 
-use dockster_tests::{Failed, Need, Trial, wait_until};
+use dockster_tests::{Failed, Trial, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -15,23 +15,20 @@ use crate::rootless;
 use crate::rootless::keeper::Keeper;
 
 impl Engine {
-    /// Changes what is on the wire, under the lock of the networks, and then sees to it that
-    /// somebody sits at each socket that is needed. `after` looks at what is written then.
-    pub(super) fn on_the_wire<T>(
+    /// Changes what is on the wire, and then sees to it that somebody sits at each socket
+    /// that is needed.
+    pub(super) fn on_the_wire(
         &self,
+        networks: &mut Networks,
         change: impl FnOnce(&mut Networks) -> Result<()>,
-        after: impl FnOnce(&Networks) -> Result<T>,
-    ) -> Result<T> {
-        let mut networks = self.site().lock()?;
+    ) -> Result<()> {
         if rootless::inside() {
-            self.apart(&mut networks, change)?;
-        } else {
-            change(&mut networks)?;
-            let (wanted, home) = (self.wanted(&networks, Reach::Host)?, Home::Host);
-            let start = |socket| crate::netd::start(&self.site().dir, &home, socket);
-            netd::bring_up(&self.site().dir, &wanted, Service::open, start)?;
+            return self.apart(networks, change);
         }
-        after(&networks)
+        change(networks)?;
+        let (wanted, home) = (self.wanted(networks, Reach::Host)?, Home::Host);
+        let start = |socket| crate::netd::start(&self.site().dir, &home, socket);
+        netd::bring_up(&self.site().dir, &wanted, Service::open, start)
     }
 
     /// The same of an ordinary user. Whoever has entered their network namespace has no way

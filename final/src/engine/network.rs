@@ -54,23 +54,23 @@ impl Engine {
             return self.write_name_files(record, hostname, &[]);
         }
         let netns = namespace(pid)?;
-        let places = self.on_the_wire(
-            |networks| {
-                // What an earlier life has left.
-                networks.detach(&record.id)?;
-                let mut ports = self.ports(record, networks)?;
-                let mut asks = Vec::new();
-                for join in &wire.joins {
-                    let internal = networks.find(&join.network)?.internal;
-                    let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
-                    asks.push(ask(record, join, ports));
-                }
-                networks.attach(netns.as_fd(), &asks)?;
-                networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
-                Ok(())
-            },
-            |networks| places_of(networks, Some(&record.id)),
-        );
+        let mut networks = self.site().lock()?;
+        // What an earlier life has left.
+        self.release(&mut networks, record)?;
+        let mut ports = self.ports(record, &networks)?;
+        let mut asks = Vec::new();
+        for join in &wire.joins {
+            let internal = networks.find(&join.network)?.internal;
+            let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
+            asks.push(ask(record, join, ports));
+        }
+        let attached = self.on_the_wire(&mut networks, |networks| {
+            networks.attach(netns.as_fd(), &asks)?;
+            networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
+            Ok(())
+        });
+        let places = attached.and_then(|()| places_of(&networks, Some(&record.id)));
+        drop(networks);
         places.and_then(|places| self.write_name_files(record, hostname, &places)).inspect_err(
             |_| {
                 // The error is told; what cannot be given back now the next sweep tries again.
@@ -95,10 +95,15 @@ impl Engine {
     /// Its life has ended: what it had is given back.
     pub(super) fn detach(&self, record: &Record) -> Result<()> {
         match record.plan.wire.mode {
-            Mode::Bridges => {
-                self.on_the_wire(|networks| networks.detach(&record.id), |_| Ok(()))
-            }
+            Mode::Bridges => self.release(&mut self.site().lock()?, record),
             _ => Ok(()),
+        }
+    }
+
+    fn release(&self, networks: &mut Networks, record: &Record) -> Result<()> {
+        match places_of(networks, Some(&record.id))?.is_empty() {
+            true => Ok(()),
+            false => self.on_the_wire(networks, |networks| networks.detach(&record.id)),
         }
     }
 
@@ -112,15 +117,16 @@ impl Engine {
             let record = Record::load(&self.container(id)).unwrap_or(None);
             record.is_some_and(|record| record.status == Status::Running)
         };
-        if places_of(&site.lock()?, None)?.iter().all(|place| alive(&place.lease.container)) {
-            return Ok(());
+        let mut networks = site.lock()?;
+        match places_of(&networks, None)?.iter().all(|place| alive(&place.lease.container)) {
+            true => Ok(()),
+            false => self.on_the_wire(&mut networks, |networks| networks.sweep(alive)),
         }
-        self.on_the_wire(|networks| networks.sweep(alive), |_| Ok(()))
     }
 
     /// Makes all links and rules anew that are missing: somebody has flushed them.
     pub fn reload(&self) -> Result<()> {
-        self.on_the_wire(Networks::reload, |_| Ok(()))
+        self.on_the_wire(&mut self.site().lock()?, Networks::reload)
     }
 
     /// Puts a container on one more network, at once if it runs.
@@ -135,8 +141,8 @@ impl Engine {
                  connected to any other network ({name})"
             )));
         }
-        let network = self.site().lock()?.find(&join.network)?.name.clone();
-        let join = Join { network, ..join };
+        let mut networks = self.site().lock()?;
+        let join = Join { network: networks.find(&join.network)?.name.clone(), ..join };
         if wire.joins.iter().any(|other| other.network == join.network) {
             let network = &join.network;
             return Err(Error::new(format!(
@@ -146,8 +152,9 @@ impl Engine {
         if let Some(pid) = self.runs(&record) {
             let (netns, asks) = (namespace(pid)?, [ask(&record, &join, Vec::new())]);
             let attach = |networks: &mut Networks| networks.attach(netns.as_fd(), &asks).map(drop);
-            self.on_the_wire(attach, |_| Ok(()))?;
+            self.on_the_wire(&mut networks, attach)?;
         }
+        drop(networks);
         wire.mode = Mode::Bridges;
         wire.joins.push(join);
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
@@ -159,13 +166,14 @@ impl Engine {
         let id = match self.find(text) {
             Err(_) if force => {
                 let disconnect = |networks: &mut Networks| networks.disconnect(network, text, None);
-                return self.on_the_wire(disconnect, |_| Ok(()));
+                return self.on_the_wire(&mut self.site().lock()?, disconnect);
             }
             found => found?,
         };
         let record = self.known(&id, text)?;
         let mut wire = record.plan.wire.clone();
-        let network = self.site().lock()?.find(network)?.name.clone();
+        let mut networks = self.site().lock()?;
+        let network = networks.find(network)?.name.clone();
         if !wire.joins.iter().any(|join| join.network == network) {
             return Err(Error::new(format!(
                 "container {id} is not connected to network {network}"
@@ -176,8 +184,9 @@ impl Engine {
             let disconnect = |networks: &mut Networks| {
                 networks.disconnect(&network, &id, Some(netns.as_fd()))
             };
-            self.on_the_wire(disconnect, |_| Ok(()))?;
+            self.on_the_wire(&mut networks, disconnect)?;
         }
+        drop(networks);
         wire.joins.retain(|join| join.network != network);
         if wire.joins.is_empty() {
             wire.mode = Mode::None;

@@ -112,7 +112,7 @@ impl Handover<'_> {
             keep(&format!("client{flags}"), socket.as_fd())?;
         }
         let args = args.into_iter().map(|arg| CString::new(arg).unwrap_or_default());
-        let env: [CString; 0] = [];
+        let env = crate::rootless::testimony();
         let Err(errno) = execve(c"/proc/self/exe", &args.collect::<Vec<_>>(), &env);
         Err(Error::os("execve(/proc/self/exe)", errno))
     }

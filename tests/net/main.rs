@@ -15,13 +15,8 @@ mod wires;
 
 fn main() {
     dockster_tests::on_a_network_of_its_own();
-    let topics = [
-        modes::trials(),
-        names::trials(),
-        networks::trials(),
-        ports::trials(),
-        wires::trials(),
-    ];
+    let topics =
+        [modes::trials(), names::trials(), networks::trials(), ports::trials(), wires::trials()];
     let all = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

@@ -181,9 +181,8 @@ impl Engine {
         }
         if let Some(pid) = self.runs(&record) {
             let netns = namespace(pid)?;
-            let disconnect = |networks: &mut Networks| {
-                networks.disconnect(&network, &id, Some(netns.as_fd()))
-            };
+            let disconnect =
+                |networks: &mut Networks| networks.disconnect(&network, &id, Some(netns.as_fd()));
             self.on_the_wire(&mut networks, disconnect)?;
         }
         drop(networks);

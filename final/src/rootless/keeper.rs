@@ -209,6 +209,6 @@ fn slirp4netns(networks: &Path, pid: i32) -> Result<Incarnation> {
 /// What it said last, of many lines.
 fn refused(program: &str, said: &[u8]) -> Error {
     let said = String::from_utf8_lossy(said);
-    let lines = said.lines().filter(|line| !line.contains("syslog"));
-    Error::new(format!("{program}: {}", lines.last().unwrap_or("it has failed").trim()))
+    let mut lines = said.lines().filter(|line| !line.contains("syslog"));
+    Error::new(format!("{program}: {}", lines.next_back().unwrap_or("it has failed").trim()))
 }

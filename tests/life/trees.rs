@@ -29,8 +29,9 @@ const WRITE: &str = r#"
     rm /etc/group; rm -r /home; mkdir /home; echo new >/home/new; chmod 1700 /root; echo in >/data/in
 "#;
 
-/// All of it, as whoever is inside sees it.
-const LOOK: &str = "cd / && for f in $(find etc home root made -type f -o -type l -o -type p | grep -v line | sort); do \
+/// All of it, as whoever is inside sees it; but for the files that are mounted there anew at
+/// each start.
+const LOOK: &str = "cd / && for f in $(find etc home root made -type f -o -type l -o -type p | grep -v -e line -e etc/host -e etc/resolv | sort); do \
      stat -c '%n %f %u %g %s %Y %h' $f; done; stat -c '%n %a %Y' etc home root made made/deep made/deep/er; \
      cat home/new made/file made/deep/er/x; ls made; test ! -e etc/group && test ! -e home/old";
 

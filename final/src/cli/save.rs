@@ -1,17 +1,17 @@
 //! `dockster save` and `dockster export`, and where archives go.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal, Write, stdout};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
-use nix::unistd::linkat;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::engine::Engine;
 
@@ -97,7 +97,7 @@ impl Output {
                 let waiting = Waiting::begin(&path)?;
                 let copy = waiting.file.try_clone().context("fcntl(F_DUPFD_CLOEXEC)")?;
                 through(copy, write)?;
-                waiting.finish(&path)?;
+                waiting.finish()?;
             }
         }
         Ok(0)
@@ -105,42 +105,48 @@ impl Output {
 }
 
 /// An archive that is not whole yet. Where the file system can, it has no name until then
-/// (open(2), O_TMPFILE): if we are killed nothing of it is left.
+/// (open(2), O_TMPFILE): if we are killed nothing of it is left. All goes by the descriptor
+/// of the directory: what is read meanwhile may take mounts of our own, and then the same
+/// path is another mount's.
 struct Waiting {
+    dir: OwnedFd,
     file: File,
-    /// The name that it has nevertheless.
-    name: Option<PathBuf>,
+    /// What it shall be called.
+    last: OsString,
+    /// The name that it has nevertheless: one that nobody wants.
+    name: Option<OsString>,
 }
 
 impl Waiting {
     fn begin(path: &Path) -> anyhow::Result<Self> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let mut options = File::options();
-        let nameless = options.write(true).mode(0o600).custom_flags(OFlag::O_TMPFILE.bits());
-        match nameless.open(dir.unwrap_or(Path::new("."))) {
-            Ok(file) => return Ok(Self { file, name: None }),
-            Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {}
-            Err(error) => {
-                return Err(error).with_context(|| format!("open a file beside {path:?}"));
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = open(dir.unwrap_or(Path::new(".")), flags, Mode::empty())
+            .with_context(|| format!("open the directory of {path:?}"))?;
+        let last = path.file_name().unwrap_or_default().to_owned();
+        let (flags, mode) = (OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR);
+        let (file, name) = match openat(&dir, ".", flags | OFlag::O_TMPFILE, mode) {
+            Err(Errno::EOPNOTSUPP) => {
+                let (name, new) = (beside(&last), OFlag::O_CREAT | OFlag::O_EXCL);
+                (openat(&dir, name.as_os_str(), flags | new, mode), Some(name))
             }
-        }
-        let name = beside(path);
-        let mut options = File::options();
-        let named = options.write(true).create_new(true).mode(0o600).open(&name);
-        let file = named.with_context(|| format!("open {name:?}"))?;
-        Ok(Self { file, name: Some(name) })
+            nameless => (nameless, None),
+        };
+        let file = file.with_context(|| format!("open a file beside {path:?}"))?.into();
+        Ok(Self { dir, file, last, name })
     }
 
     /// Gives it its name; who had that before goes.
-    fn finish(mut self, path: &Path) -> anyhow::Result<()> {
+    fn finish(mut self) -> anyhow::Result<()> {
+        let (dir, last) = (&self.dir, self.last.as_os_str());
         if self.name.is_none() {
-            let (name, own) = (beside(path), format!("/proc/self/fd/{}", self.file.as_raw_fd()));
-            linkat(AT_FDCWD, own.as_str(), AT_FDCWD, &name, AtFlags::AT_SYMLINK_FOLLOW)
+            let (name, own) = (beside(last), format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+            linkat(AT_FDCWD, own.as_str(), dir, name.as_os_str(), AtFlags::AT_SYMLINK_FOLLOW)
                 .with_context(|| format!("linkat({name:?})"))?;
             self.name = Some(name);
         }
-        let name = self.name.as_deref().unwrap_or(path);
-        fs::rename(name, path).with_context(|| format!("rename to {path:?}"))?;
+        let name = self.name.as_deref().unwrap_or(last);
+        renameat(dir, name, dir, last).with_context(|| format!("rename to {last:?}"))?;
         self.name = None;
         Ok(())
     }
@@ -148,17 +154,19 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // After an error, which is what the user hears of.
-        let _ = self.name.as_ref().map(fs::remove_file);
+        if let Some(name) = &self.name {
+            // After an error, which is what the user hears of.
+            let _ = unlinkat(&self.dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        }
     }
 }
 
-/// Where it waits until it is whole: in the same directory, under a name that nobody wants.
-fn beside(path: &Path) -> PathBuf {
+/// Where it waits until it is whole, if it has to have a name.
+fn beside(last: &OsStr) -> OsString {
     let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
+    name.push(last);
     name.push(format!(".{}", std::process::id()));
-    path.with_file_name(name)
+    name
 }
 
 fn through(

@@ -1,9 +1,9 @@
 //! Programs that use the whole screen, as a person uses them.
 
-use dockster_tests::{Failed, Terminal, Trial};
+use dockster_tests::{Failed, Terminal, Trial, wait_until};
 
 use crate::background::field;
-use crate::tools::{House, beside};
+use crate::tools::{House, PATIENCE, beside};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -59,7 +59,7 @@ fn an_editor_by_exec() -> Result<(), Failed> {
 fn a_pager() -> Result<(), Failed> {
     let house = House::new()?;
     let script = "seq 1 500 | less";
-    let mut terminal = house.terminal(["-it", "busybox", "sh", "-c", script])?;
+    let mut terminal = house.terminal(["-it", "--name", "it", "busybox", "sh", "-c", script])?;
     let shows = |from: u32, to: u32| {
         move |screen: &str| {
             let numbers: Vec<u32> = screen.lines().filter_map(|l| l.trim().parse().ok()).collect();
@@ -72,6 +72,11 @@ fn a_pager() -> Result<(), Failed> {
     terminal.type_keys("g")?;
     terminal.wait_until("the first page", shows(1, 29))?;
     terminal.resize(12, 60)?;
+    // The key may be faster than the size.
+    let size = ["exec", "it", "sh", "-c", "stty size </dev/pts/0"];
+    wait_until("the size is there", PATIENCE, || {
+        house.dockster(size).done().is_ok_and(|done| done.stdout == "12 60\n")
+    })?;
     terminal.type_keys("\x0c")?;
     terminal.wait_until("12 lines: 11 and a prompt", shows(1, 11))?;
     terminal.type_keys("q")?;

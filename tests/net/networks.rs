@@ -9,6 +9,7 @@ pub fn trials() -> Vec<Trial> {
         beside("three_networks_are_there", &[], three_networks_are_there),
         beside("a_network_is_made_seen_and_removed", &[], a_network_is_made),
         beside("what_is_no_network_is_said", &[], what_is_no_network),
+        beside("a_packets_way_is_explained", &[], a_way_is_explained),
         beside("one_in_use_stays", &[], one_in_use_stays),
     ]
 }
@@ -78,5 +79,19 @@ fn one_in_use_stays() -> Result<(), Failed> {
     house.dockster(seen).success()?.says("\"Name\":\"it\"")?;
     house.dockster(["rm", "-f", "it"]).success()?;
     assert_eq!(house.dockster(["network", "rm", "web"]).success()?.stdout, "web\n");
+    house.nothing_left()
+}
+
+fn a_way_is_explained() -> Result<(), Failed> {
+    let house = House::new()?;
+    house.dockster(["network", "create", "--subnet", "10.78.3.0/24", "web"]).success()?;
+    let run = ["run", "-d", "--name", "it", "--network", "web", "-p", "18087:80"];
+    house.dockster(run).args(["busybox", "sleep", "1000"]).success()?;
+    let done = house.dockster(["network", "explain", "web"]).success()?;
+    // The container, and the port that leads to it.
+    done.says("10.78.3.2")?.says("18087")?.says("masquerade")?;
+    house.dockster(["rm", "-f", "it"]).success()?;
+    house.dockster(["network", "explain", "none-such"]).code(1)?;
+    house.dockster(["network", "rm", "web"]).success()?;
     house.nothing_left()
 }

@@ -33,6 +33,11 @@ pub enum NetworkCommand {
     Connect(ConnectArgs),
     /// Take a container off a network
     Disconnect(DisconnectArgs),
+    /// Draw the way of a packet through the links and rules of a network, as they are now
+    Explain {
+        /// The network
+        network: String,
+    },
     /// Make bridges and rules anew, as far as they are not there any more
     Reload,
 }
@@ -123,6 +128,10 @@ pub fn network(engine: &Engine, command: NetworkCommand) -> anyhow::Result<u8> {
         NetworkCommand::Connect(args) => connect(engine, args),
         NetworkCommand::Disconnect(args) => {
             engine.disconnect(&args.network, &args.container, args.force)?;
+            Ok(0)
+        }
+        NetworkCommand::Explain { network } => {
+            engine.explain(&network, |text| drop(print(text)))?;
             Ok(0)
         }
         NetworkCommand::Reload => {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use ch01_clone::{Context, Error, Result};
 use ch04_network::choice::choose;
+use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
 use sha2::{Digest, Sha256};
 
@@ -127,6 +128,16 @@ impl Engine {
     /// Makes all links and rules anew that are missing: somebody has flushed them.
     pub fn reload(&self) -> Result<()> {
         self.on_the_wire(&mut self.site().lock()?, Networks::reload)
+    }
+
+    /// Shows the way of a packet of a network, as the kernel has it now.
+    pub fn explain(&self, text: &str, show: impl FnOnce(&str)) -> Result<()> {
+        self.on_the_wire(&mut self.site().lock()?, |networks| {
+            let network = networks.find(text)?.clone();
+            let leases = networks.leases(&network)?;
+            show(&explain(&self.site().prefix, &network, &leases)?);
+            Ok(())
+        })
     }
 
     /// Puts a container on one more network, at once if it runs.

@@ -79,7 +79,11 @@ impl Keeper {
             Ok((way, resolver)) => {
                 (keeper.way_out, keeper.resolver) = (Some(way), Some(resolver));
             }
-            Err(error) => keeper.no_way_out = Some(error.to_string()),
+            Err(error) => {
+                // Said once: those who come later read it in the file.
+                eprintln!("dockster: containers reach each other, but not the outside: {error}");
+                keeper.no_way_out = Some(error.to_string());
+            }
         }
         keeper.save(networks)?;
         Ok(keeper)

@@ -132,8 +132,10 @@ impl Engine {
 
     /// Shows the way of a packet of a network, as the kernel has it now.
     pub fn explain(&self, text: &str, show: impl FnOnce(&str)) -> Result<()> {
-        self.on_the_wire(&mut self.site().lock()?, |networks| {
-            let network = networks.find(text)?.clone();
+        let mut networks = self.site().lock()?;
+        // Before anything is started for it: there may be none.
+        let network = networks.find(text)?.clone();
+        self.on_the_wire(&mut networks, |networks| {
             let leases = networks.leases(&network)?;
             show(&explain(&self.site().prefix, &network, &leases)?);
             Ok(())

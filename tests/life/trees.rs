@@ -273,7 +273,11 @@ fn stands_still() -> Result<(), Failed> {
     let events = house.dockster(["events", "--since", "1h", "--until", "0s"]).success()?.stdout;
     let count = |word: &str| events.lines().filter(|line| line.contains(word)).count();
     assert_eq!((count(" pause "), count(" unpause ")), (2, 2), "{events}");
-    house.dockster(["commit", "--pause=false", "it", "new"]).success()?;
+    // What goes away while others are read is not missed.
+    for _ in 0..10 {
+        house.dockster(["commit", "--pause=false", "it", "new"]).success()?;
+        house.dockster(["export", "-o"]).arg(house.join("it.tar")).arg("it").success()?;
+    }
     house.dockster(["rm", "-f", "it"]).success()?;
     house.nothing_left()
 }

@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         beside("an_address_that_was_asked_for_is_kept", &[], an_address_is_kept),
         beside("a_container_is_on_several_networks", &[], several_networks),
         beside("who_is_killed_leaves_no_wire", &[], who_is_killed),
+        beside("who_is_refused_leaves_nobody", &[], who_is_refused),
     ]
 }
 
@@ -101,5 +102,13 @@ fn who_is_killed() -> Result<(), Failed> {
         let seen = ["network", "inspect", "-f", "{{json .Containers}}", "bridge"];
         swept && house.dockster(seen).success().is_ok_and(|done| done.stdout == "{}\n")
     })?;
+    house.nothing_left()
+}
+
+fn who_is_refused() -> Result<(), Failed> {
+    let house = House::new()?;
+    house.dockster(["network", "create", "--subnet", "10.78.2.0/24", "web"]).success()?;
+    let run = ["--network", "web", "--ip", "10.79.0.1", "busybox", "true"];
+    house.run(run).code(125)?.complains("10.79.0.1")?;
     house.nothing_left()
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use ch01_clone::{Error, Result};
 use ch02_chroot::devices::in_user_namespace;
 use ch02_chroot::{Root, root};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::FileStat;
@@ -115,11 +116,15 @@ impl<W: Write> Writer<W> {
         drop(dir);
         for (name, stat) in stats {
             let path = path.join(name);
-            match stat {
-                Some(stat) if self.layer => self.change(&path, &stat)?,
-                Some(stat) => self.one(&path, &stat)?,
-                // What went away meanwhile was never there.
-                None => {}
+            let written = match stat {
+                Some(stat) if self.layer => self.change(&path, &stat),
+                Some(stat) => self.one(&path, &stat),
+                None => continue,
+            };
+            match written {
+                // Who writes here may be running: what went away meanwhile was never there.
+                Err(error) if error.errno == Some(Errno::ENOENT) => {}
+                written => written?,
             }
         }
         Ok(())

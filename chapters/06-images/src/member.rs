@@ -74,13 +74,11 @@ impl<W: Write> Members<W> {
         let mut records = vec![("mtime".to_owned(), text(seconds, nanos).into_bytes())];
         let kind = whiteout::kind(stat).bits();
         if kind == libc::S_IFREG && stat.st_nlink > 1 {
-            let file = (stat.st_dev, stat.st_ino);
-            if let Some(first) = self.links.get(&file) {
+            if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
                 header.set_entry_type(EntryType::Link);
                 link(&mut header, &mut records, first.as_os_str());
                 return self.append(header, path, records, std::io::empty());
             }
-            self.links.insert(file, path.to_owned());
         }
         attributes(parent, name, &mut records)?;
         match kind {
@@ -159,6 +157,9 @@ impl<W: Write> Members<W> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = openat(parent, name, flags, Mode::empty());
         let mut file = File::from(file.call(|| format!("openat({path:?})"))?);
+        if stat.st_nlink > 1 {
+            self.links.insert((stat.st_dev, stat.st_ino), path.to_owned());
+        }
         let length = stat.st_size as u64;
         if stat.st_blocks * 512 >= stat.st_size {
             header.set_size(length);

@@ -23,7 +23,12 @@ impl Engine {
         change: impl FnOnce(&mut Networks) -> Result<()>,
     ) -> Result<()> {
         if rootless::inside() {
-            return self.apart(networks, change);
+            let done = self.apart(networks, change);
+            return match anybody(networks)? {
+                true => done,
+                // Nobody needs the keeper, and least of all one that was for nothing.
+                false => done.and(Keeper::end(&self.site().dir)),
+            };
         }
         change(networks)?;
         let (wanted, home) = (self.wanted(networks, Reach::Host)?, Home::Host);
@@ -60,11 +65,7 @@ impl Engine {
         // And ports are published out here.
         let mut wanted = self.wanted(networks, Reach::Apart)?;
         wanted.retain(|service| service.work != Work::Names);
-        netd::bring_up(&dir, &wanted, Service::open, gone)?;
-        match anybody(networks)? {
-            true => Ok(()),
-            false => Keeper::end(&dir),
-        }
+        netd::bring_up(&dir, &wanted, Service::open, gone)
     }
 
     /// The sockets that are needed by all who are on networks now.

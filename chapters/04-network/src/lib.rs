@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+mod answers;
 pub mod attach;
 mod bounds;
 pub mod choice;
+mod datagrams;
 mod detach;
 pub mod explain;
 pub mod files;

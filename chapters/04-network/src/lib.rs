@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+mod answers;
 pub mod attach;
 mod bounds;
 mod bridge;
 pub mod choice;
+mod datagrams;
 mod detach;
 pub mod explain;
 pub mod files;

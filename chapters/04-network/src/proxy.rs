@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::datagrams::{Datagrams, Ends};
 use crate::listen::PAUSE;
 
 /// Connections through one port at a time. More wait in the listener's queue.
@@ -73,14 +74,14 @@ fn reset(stream: &TcpStream) {
 
 /// Passes datagrams on to `to`, for ever. Each who sends has a socket of its own, so that
 /// what comes back finds its way.
-pub(crate) async fn over_udp(socket: UdpSocket, to: SocketAddr) {
+pub(crate) async fn over_udp(socket: Datagrams, to: SocketAddr) {
     let socket = Rc::new(socket);
     let sessions = Rc::new(RefCell::new(Sessions::new()));
     let mut tasks = JoinSet::new();
     let mut packet = vec![0; usize::from(u16::MAX)];
     loop {
         while tasks.try_join_next().is_some() {}
-        let Ok((length, from)) = socket.recv_from(&mut packet).await else {
+        let Ok((length, from)) = socket.receive(&mut packet).await else {
             sleep(PAUSE).await;
             continue;
         };
@@ -101,7 +102,7 @@ pub(crate) async fn over_udp(socket: UdpSocket, to: SocketAddr) {
     }
 }
 
-type Sessions = HashMap<SocketAddr, Session>;
+type Sessions = HashMap<Ends, Session>;
 
 struct Session {
     inner: Rc<UdpSocket>,
@@ -137,8 +138,8 @@ async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
 async fn back(
     inner: Rc<UdpSocket>,
     last: Rc<Cell<Instant>>,
-    outer: Rc<UdpSocket>,
-    client: SocketAddr,
+    outer: Rc<Datagrams>,
+    client: Ends,
     sessions: Rc<RefCell<Sessions>>,
 ) {
     loop {
@@ -151,7 +152,7 @@ async fn back(
                 let mut packet = vec![0; usize::from(u16::MAX)];
                 if let Ok(length) = inner.try_recv(&mut packet) {
                     last.set(Instant::now());
-                    let _ = outer.try_send_to(&packet[..length], client);
+                    let _ = outer.send_back(&packet[..length], client);
                 }
             }
         }

@@ -74,6 +74,7 @@ pub(crate) fn reply(known: &mut Known, asked: Asked<'_>, packet: &[u8], turn: us
     if matches!(query.query_type, RecordType::AXFR | RecordType::IXFR) {
         return refuse(&request, ResponseCode::Refused);
     }
+    // ANCHOR: reply
     match find(known, asked, query) {
         Found::Records(mut records) => {
             // Several behind one name: each is the first in turn.
@@ -86,6 +87,7 @@ pub(crate) fn reply(known: &mut Known, asked: Asked<'_>, packet: &[u8], turn: us
         Found::NotOurs if outside => Reply::Forward,
         Found::NotOurs => refuse(&request, ResponseCode::ServFail),
     }
+    // ANCHOR_END: reply
 }
 
 /// First on the network that was asked, then on the others of the container that asks.

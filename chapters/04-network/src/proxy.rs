@@ -11,8 +11,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use rustix::net::sockopt::set_socket_keepalive;
-use tokio::io::copy_bidirectional_with_sizes;
+use rustix::net::{Shutdown, shutdown};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -23,8 +26,9 @@ use crate::listen::PAUSE;
 /// Connections through one port at a time. More wait in the listener's queue.
 const CONNECTIONS: usize = 1024;
 
-/// What is under way in one direction of a connection. Who does not read stops who writes.
-const BUFFER: usize = 32 * 1024;
+/// What is under way in one direction of a connection: a pipe's (pipe(7)). Who does not
+/// read stops who writes.
+const BUFFER: usize = 64 * 1024;
 
 /// How long a container may take to accept.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,8 +55,8 @@ pub(crate) async fn over_tcp(listener: TcpListener, to: SocketAddr) {
 }
 
 /// Ends when both have ended; one that has is passed on as such (shutdown(2), SHUT_WR).
-async fn relay(mut outer: TcpStream, to: SocketAddr) {
-    let Ok(Ok(mut inner)) = timeout(PATIENCE, TcpStream::connect(to)).await else {
+async fn relay(outer: TcpStream, to: SocketAddr) {
+    let Ok(Ok(inner)) = timeout(PATIENCE, TcpStream::connect(to)).await else {
         return reset(&outer);
     };
     for stream in [&outer, &inner] {
@@ -61,9 +65,27 @@ async fn relay(mut outer: TcpStream, to: SocketAddr) {
         let _ = stream.set_nodelay(true);
         let _ = set_socket_keepalive(stream, true);
     }
-    if copy_bidirectional_with_sizes(&mut outer, &mut inner, BUFFER, BUFFER).await.is_err() {
+    if try_join(pass(&outer, &inner), pass(&inner, &outer)).await.is_err() {
         reset(&outer);
         reset(&inner);
+    }
+}
+
+/// All that comes, and that it has ended. None of it is copied: the kernel moves pages from
+/// a socket to a pipe, and from there to the other (splice(2)).
+async fn pass(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    loop {
+        // The pipe is empty: what would block is the socket.
+        let come = || Ok(splice(from, None, &write, None, BUFFER, SpliceFlags::NONBLOCK)?);
+        let mut left = from.async_io(Interest::READABLE, come).await?;
+        if left == 0 {
+            return Ok(shutdown(to, Shutdown::Write)?);
+        }
+        while left > 0 {
+            let go = || Ok(splice(&read, None, to, None, left, SpliceFlags::NONBLOCK)?);
+            left -= to.async_io(Interest::WRITABLE, go).await?;
+        }
     }
 }
 

@@ -41,8 +41,8 @@ impl Off {
 
     /// Switches it on. A link that is gone meanwhile is left out.
     pub fn switch_on(&self) -> Result<()> {
-        let there = self.keys.iter().filter(|(key, _)| sysctl::is_there(key));
-        there.map(|(key, value)| sysctl::write(key, value)).collect()
+        let mut there = self.keys.iter().filter(|(key, _)| sysctl::is_there(key));
+        there.try_for_each(|(key, value)| sysctl::write(key, value))
     }
 }
 

@@ -14,6 +14,7 @@ mod killed;
 mod lan;
 mod names;
 mod netd;
+mod others;
 mod packets;
 mod proxy;
 mod published;
@@ -40,10 +41,14 @@ fn main() {
     ]
     .concat();
     match std::env::var(hosts::PART) {
-        Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
+        Ok(part) => hosts::play(&[links, rules, others::PARTS, crowds::PLAYED].concat(), &part),
         Err(_) => {
             let trials = links.iter().map(hosts::trial_of).chain(rules.iter().map(lan::trial_of));
-            run(trials.chain(killed::trials()).chain(room::trials(&rooms)).collect())
+            run(trials
+                .chain(killed::trials())
+                .chain(room::trials(&rooms))
+                .chain(others::trials())
+                .collect())
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::lease::{Lease, Port};
 use crate::links::{Link, Links, Veth};
 use crate::network::Network;
 use crate::networks::Networks;
+use crate::obstacles::warnings;
 
 /// In every network namespace the loopback is the first link, and switched off.
 const LOOPBACK: u32 = 1;
@@ -95,8 +96,13 @@ impl Networks {
         made.push((network.clone(), lease.clone()));
         let bridge = self.bridge(&ends.host.links, &network)?;
         wire(ends, &network, &lease, &bridge)?;
-        self.admit(&ends.host, &network, &lease)
+        self.admit(&ends.host, &network, &lease)?;
         // ANCHOR_END: order
+        // Told when the network comes up; whoever comes later can ask `network explain`.
+        if self.leases(&network)?.len() == 1 {
+            self.notes.extend(warnings(&network));
+        }
+        Ok(())
     }
 
     /// The network's bridge: that which is there, or a new one. Only a finished one is switched

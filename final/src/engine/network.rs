@@ -28,15 +28,7 @@ pub struct Place {
 impl Engine {
     /// Where networks are kept, and how their links and tables are called.
     pub fn site(&self) -> Site {
-        let prefix = match self.root.as_path() == Path::new("/var/lib/dockster") {
-            true => "dockster".to_owned(),
-            false => {
-                let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
-                let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("dk{hex}")
-            }
-        };
-        Site::new(self.root.join("networks"), prefix)
+        site_of(&self.root)
     }
 
     /// Who is on which network; of each container in the order in which it was joined.
@@ -205,6 +197,19 @@ impl Engine {
         }
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
+}
+
+/// Where networks of this root are kept, and how their links and tables are called.
+pub fn site_of(root: &Path) -> Site {
+    let prefix = match root == Path::new("/var/lib/dockster") {
+        true => "dockster".to_owned(),
+        false => {
+            let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
+            let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("dk{hex}")
+        }
+    };
+    Site::new(root.join("networks"), prefix)
 }
 
 fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {

@@ -10,11 +10,10 @@ use ch01_clone::{Context, Error, Result};
 use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
-use sha2::{Digest, Sha256};
 
-use super::Engine;
 use super::record::{Record, Status};
 use super::wire::{Join, Mode};
+use super::{Engine, mark};
 use crate::shim::wire::Change;
 
 /// A container's place on a network.
@@ -201,14 +200,7 @@ impl Engine {
 
 /// Where networks of this root are kept, and how their links and tables are called.
 pub fn site_of(root: &Path) -> Site {
-    let prefix = match root == Path::new("/var/lib/dockster") {
-        true => "dockster".to_owned(),
-        false => {
-            let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
-            let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("dk{hex}")
-        }
-    };
+    let prefix = mark(root).map_or("dockster".to_owned(), |mark| format!("dk{mark}"));
     Site::new(root.join("networks"), prefix)
 }
 

@@ -11,12 +11,19 @@ mod ports;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
+mod usual;
 mod wires;
 
 fn main() {
     dockster_tests::on_a_network_of_its_own();
-    let topics =
-        [modes::trials(), names::trials(), networks::trials(), ports::trials(), wires::trials()];
+    let topics = [
+        usual::trials(),
+        modes::trials(),
+        names::trials(),
+        networks::trials(),
+        ports::trials(),
+        wires::trials(),
+    ];
     let all = topics.into_iter().flatten().map(dockster_tests::not_on_the_slow_machine);
     dockster_tests::run(all.collect())
 }

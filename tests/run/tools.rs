@@ -94,14 +94,19 @@ impl House {
         self.dir.join(name)
     }
 
-    /// `dockster WORDS`.
+    /// `dockster WORDS`. The slow machine's kernel has no bridges.
     pub fn dockster<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
+        let mut words: Vec<_> = words.into_iter().collect();
+        let makes = matches!(words.first(), Some(&("run" | "create")));
+        if makes && host().is_slow() && !words.contains(&"--network") {
+            words.splice(1..1, ["--network", "none"]);
+        }
         Run::new(DOCKSTER).env("DOCKSTER_ROOT", self.root()).args(words)
     }
 
     /// `dockster run --rm WORDS`.
     pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
-        self.dockster(["run", "--rm"]).args(words)
+        self.dockster(["run", "--rm"].into_iter().chain(words))
     }
 
     /// `dockster run --rm OPTIONS busybox sh -c SCRIPT`.

@@ -10,6 +10,7 @@ use ch01_clone::{Context, Error, Result};
 use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 
 use super::Engine;
@@ -70,6 +71,13 @@ impl Engine {
             networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
             Ok(())
         });
+        let attached = match attached {
+            Err(error) if wire.unasked && impossible(&error) => {
+                eprintln!("dockster: it has no network here: {error}");
+                self.release(&mut networks, record)
+            }
+            done => done.and_then(|()| self.tell_no_way_out(!wire.unasked)),
+        };
         let places = attached.and_then(|()| places_of(&networks, Some(&record.id)));
         drop(networks);
         places.and_then(|places| self.write_name_files(record, hostname, &places)).inspect_err(
@@ -131,13 +139,16 @@ impl Engine {
     }
 
     /// Shows the way of a packet of a network, as the kernel has it now.
-    pub fn explain(&self, text: &str, show: impl FnOnce(&str)) -> Result<()> {
+    pub fn explain(&self, text: &str, show: impl Fn(&str)) -> Result<()> {
         let mut networks = self.site().lock()?;
         // Before anything is started for it: there may be none.
         let network = networks.find(text)?.clone();
         self.on_the_wire(&mut networks, |networks| {
             let leases = networks.leases(&network)?;
             show(&explain(&self.site().prefix, &network, &leases)?);
+            self.no_way_out().into_iter().for_each(|reason| {
+                show(&format!("\nfrom here nobody outside is reached: {reason}\n"));
+            });
             Ok(())
         })
     }
@@ -166,9 +177,10 @@ impl Engine {
             let (netns, asks) = (namespace(pid)?, [ask(&record, &join, Vec::new())]);
             let attach = |networks: &mut Networks| networks.attach(netns.as_fd(), &asks).map(drop);
             self.on_the_wire(&mut networks, attach)?;
+            self.tell_no_way_out(true)?;
         }
         drop(networks);
-        wire.mode = Mode::Bridges;
+        (wire.mode, wire.unasked) = (Mode::Bridges, false);
         wire.joins.push(join);
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
@@ -205,6 +217,14 @@ impl Engine {
         }
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
+}
+
+/// Whether it is this kernel, or what we may do here, that allows no such thing at all.
+fn impossible(error: &Error) -> bool {
+    use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, EROFS};
+    let missing = [ENOENT, ENOSYS, EAFNOSUPPORT, EOPNOTSUPP, EPROTONOSUPPORT];
+    let forbidden = [EACCES, EPERM, EROFS];
+    error.errno.is_some_and(|errno| missing.contains(&errno) || forbidden.contains(&errno))
 }
 
 fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {

@@ -25,6 +25,8 @@ pub struct Wire {
     pub mode: Mode,
     /// The networks that it is on, the first being `eth0`.
     pub joins: Vec<Join>,
+    /// Nobody asked for a network: where none can be had, it goes without.
+    pub unasked: bool,
     /// What is published of it.
     pub publish: Vec<Publish>,
     /// Whether all that is exposed is published, too, at ports of the host that are free.

@@ -47,7 +47,8 @@ fn eight_first_commands_meet() -> Result<(), Failed> {
     let look = ["inspect", "--format", "{{.NetworkSettings.IPAddress}}"];
     let seen = house.dockster(look).args(&names).success()?.stdout;
     let mut addresses: Vec<_> = seen.lines().collect();
-    let script = format!("for to in {}; do ping -c 1 -w 10 $to || exit 1; done", addresses.join(" "));
+    let script =
+        format!("for to in {}; do ping -c 1 -w 10 $to || exit 1; done", addresses.join(" "));
     house.dockster(["exec", "c7", "sh", "-c", &script]).success()?;
     addresses.sort_unstable();
     addresses.dedup();
@@ -72,8 +73,9 @@ fn said_once() -> Result<(), Failed> {
     let house = House::new()?;
     let dir = without_pasta(&house)?;
     let run = |options: &[&str]| {
-        let run = house.run(options.iter().copied().chain(["busybox", "true"]));
-        Ok::<_, Failed>(run.env("PATH", &dir).success()?.stderr)
+        let run = Run::new(DOCKSTER).args(["run", "--rm"]).args(options).args(["busybox", "true"]);
+        let run = run.env("DOCKSTER_ROOT", house.root()).env("PATH", &dir);
+        Ok::<_, Failed>(run.success()?.stderr)
     };
     let first = run(&[])?;
     assert!(first.contains(NOBODY) && first.contains("slirp4netns"), "{first}");

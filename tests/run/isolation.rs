@@ -220,7 +220,10 @@ fn processes_are_its_own() -> Result<(), Failed> {
 fn without_a_network() -> Result<(), Failed> {
     let house = House::new()?;
     let done = house
-        .sh(["--network", "none"], "cat /proc/net/dev; cat /sys/class/net/lo/flags; ls /sys/class/net")
+        .sh(
+            ["--network", "none"],
+            "cat /proc/net/dev; cat /sys/class/net/lo/flags; ls /sys/class/net",
+        )
         .success()?;
     let links: Vec<_> =
         done.stdout.lines().filter_map(|line| line.split_once(':')).map(|l| l.0.trim()).collect();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use ch01_clone::{Context, Error, Result};
+use ch01_clone::{Context, Error, Result, steps};
 use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
@@ -66,11 +66,13 @@ impl Engine {
             let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
             asks.push(ask(record, join, ports));
         }
-        let attached = self.on_the_wire(&mut networks, |networks| {
+        let attach = |networks: &mut Networks| {
             networks.attach(netns.as_fd(), &asks)?;
             networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
             Ok(())
-        });
+        };
+        // Whoever helps with it is not whom the steps are about.
+        let attached = steps::aside(|| self.on_the_wire(&mut networks, attach));
         let attached = match attached {
             Err(error) if wire.unasked && impossible(&error) => {
                 eprintln!("dockster: it has no network here: {error}");

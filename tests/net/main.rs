@@ -4,10 +4,12 @@
 //! Every test has a root of its own (`tools::House`, that of `tests/run`), and so networks
 //! of its own; and the suite has a network namespace of its own, whose rules it may look at.
 
+mod crashes;
 mod modes;
 mod names;
 mod networks;
 mod ports;
+mod street;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
@@ -18,6 +20,7 @@ fn main() {
     dockster_tests::on_a_network_of_its_own();
     let topics = [
         usual::trials(),
+        crashes::trials(),
         modes::trials(),
         names::trials(),
         networks::trials(),

@@ -8,6 +8,7 @@ mod beside;
 mod crowds;
 mod explains;
 mod forwards;
+mod hostile;
 mod hosts;
 mod kept;
 mod killed;
@@ -26,7 +27,7 @@ mod world;
 use dockster_tests::run;
 
 fn main() {
-    let rooms = [names::PARTS, netd::PARTS, proxy::PARTS].concat();
+    let rooms = [names::PARTS, hostile::PARTS, netd::PARTS, proxy::PARTS].concat();
     room::play(&rooms);
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();

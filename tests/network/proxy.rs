@@ -21,6 +21,8 @@ pub const PARTS: &[Part] = &[
     ("proxy_datagrams_find_their_way_back", datagrams),
     ("proxy_has_room_for_so_many_senders", many_senders),
     ("proxy_datagrams_to_nobody_are_lost", nobody_listens),
+    ("proxy_answers_come_from_the_address_that_was_asked", same_address),
+    ("proxy_what_is_large_arrives_whole", large),
 ];
 
 const OUTER: &str = "[::1]:8080";
@@ -236,4 +238,64 @@ fn nobody_listens() -> Result<(), Failed> {
     wait_until("one comes back", patience(), || {
         client.send(b"heard").is_ok() && client.recv(&mut [0; 16]).is_ok_and(|length| length == 5)
     })
+}
+
+/// Where a port is a socket for all addresses, whoever asks one of them hears only that one.
+fn same_address() -> Result<(), Failed> {
+    let room = Room::new(Home::Apart { resolver: None });
+    room.add_network("bridge", 1, false)?;
+    room.write(&network("bridge", 1, false), &[web()])?;
+    room.bring_up()?;
+    echo()?;
+    let asked = ["127.0.0.1", "127.9.9.9", "172.18.0.1", "172.18.0.4", "::1", "fd00:1::1"];
+    for at in asked.iter().chain(["fd00:1::4", "127.0.0.1"].iter()) {
+        let at: std::net::IpAddr = at.parse()?;
+        let from = if at.is_ipv4() { "172.18.0.3" } else { "fd00:1::3" };
+        let client = udp(from, &std::net::SocketAddr::new(at, 8080).to_string())?;
+        for word in ["first", "second"] {
+            client.send(word.as_bytes())?;
+            let mut packet = [0; 16];
+            let length = client.recv(&mut packet)?;
+            assert_eq!(&packet[..length], word.as_bytes(), "{at}");
+        }
+    }
+    // The same client is another's flow for another address.
+    let client = UdpSocket::bind("172.18.0.3:0")?;
+    client.set_read_timeout(Some(patience()))?;
+    for at in ["172.18.0.1:8080", "172.18.0.4:8080", "172.18.0.1:8080"] {
+        client.send_to(at.as_bytes(), at)?;
+        let mut packet = [0; 32];
+        let (length, from) = client.recv_from(&mut packet)?;
+        assert_eq!((&packet[..length], from.to_string().as_str()), (at.as_bytes(), at));
+    }
+    Ok(())
+}
+
+/// 32 MiB each way at the same time, no two blocks alike.
+fn large() -> Result<(), Failed> {
+    const BLOCKS: u32 = 512;
+    fn block(number: u32) -> Vec<u8> {
+        (0..1 << 14)
+            .flat_map(|at: u32| (number ^ at.wrapping_mul(0x9e37_79b9)).to_le_bytes())
+            .collect()
+    }
+    fn both(stream: std::net::TcpStream) -> std::io::Result<()> {
+        let mut writing = stream.try_clone()?;
+        let writer = thread::spawn(move || {
+            (0..BLOCKS).try_for_each(|number| writing.write_all(&block(number)))?;
+            writing.shutdown(Shutdown::Write)
+        });
+        let (mut reading, mut came) = (stream, vec![0; 1 << 16]);
+        for number in 0..BLOCKS {
+            reading.read_exact(&mut came)?;
+            assert!(came == block(number), "block {number}");
+        }
+        assert_eq!(reading.read(&mut came)?, 0, "more than was sent");
+        writer.join().expect("no panic")
+    }
+    let _room = room()?;
+    let server = TcpListener::bind(INNER)?;
+    let served = thread::spawn(move || both(server.accept()?.0));
+    both(tcp("::1", OUTER)?)?;
+    Ok(served.join().expect("no panic")?)
 }

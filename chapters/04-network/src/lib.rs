@@ -7,9 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+mod answers;
 pub mod attach;
 mod bounds;
+mod bridge;
 pub mod choice;
+mod datagrams;
 mod detach;
 pub mod explain;
 pub mod files;
@@ -21,6 +24,7 @@ pub mod inside;
 mod known;
 pub mod lease;
 mod leases;
+pub mod link;
 pub mod links;
 mod listen;
 mod names;
@@ -41,7 +45,7 @@ mod upstream;
 
 pub use attach::Ask;
 pub use firewall::Firewall;
-pub use forwarding::{Forwarding, Guard};
+pub use forwarding::{Forwarding, Guard, Off};
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
 pub use networks::{DEFAULT, Networks, New, Site};

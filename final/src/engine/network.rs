@@ -140,14 +140,22 @@ impl Engine {
         self.on_the_wire(&mut self.site().lock()?, Networks::reload)
     }
 
-    /// Shows the way of a packet of a network, as the kernel has it now.
-    pub fn explain(&self, text: &str, show: impl Fn(&str)) -> Result<()> {
+    /// Shows the way of a packet as the kernel has it now: of a network, or of one container
+    /// on each network that it is on.
+    pub fn explain(&self, text: &str, mut show: impl FnMut(&str)) -> Result<()> {
+        let container = self.find(text);
         let mut networks = self.site().lock()?;
         // Before anything is started for it: there may be none.
-        let network = networks.find(text)?.clone();
-        self.on_the_wire(&mut networks, |networks| {
-            let leases = networks.leases(&network)?;
-            show(&explain(&self.site().prefix, &network, &leases)?);
+        let ways = match (networks.find(text), container) {
+            (Ok(network), _) => vec![(network.clone(), networks.leases(network)?)],
+            (Err(error), Err(_)) => return Err(error),
+            (Err(_), Ok(id)) => ways_of(places_of(&networks, Some(&id))?, text)?,
+        };
+        let prefix = self.site().prefix;
+        self.on_the_wire(&mut networks, |_| {
+            ways.iter().try_for_each(|(network, leases)| {
+                explain(&prefix, network, leases).map(|way| show(&way))
+            })?;
             self.no_way_out().into_iter().for_each(|reason| {
                 show(&format!("\nfrom here nobody outside is reached: {reason}\n"));
             });
@@ -263,6 +271,14 @@ fn places_of(networks: &Networks, container: Option<&str>) -> Result<Vec<Place>>
     }
     places.sort_by(|one, other| one.lease.interface.cmp(&other.lease.interface));
     Ok(places)
+}
+
+/// Each network with the container alone on it.
+fn ways_of(places: Vec<Place>, text: &str) -> Result<Vec<(Network, Vec<Lease>)>> {
+    if places.is_empty() {
+        return Err(Error::new(format!("container {text} is on no network now")));
+    }
+    Ok(places.into_iter().map(|place| (place.network, vec![place.lease])).collect())
 }
 
 /// All addresses of these places.

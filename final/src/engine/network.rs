@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use ch01_clone::{Context, Error, Result};
+use ch01_clone::{Context, Error, Result, steps};
 use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 
 use super::Engine;
@@ -65,11 +66,20 @@ impl Engine {
             let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
             asks.push(ask(record, join, ports));
         }
-        let attached = self.on_the_wire(&mut networks, |networks| {
+        let attach = |networks: &mut Networks| {
             networks.attach(netns.as_fd(), &asks)?;
             networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
             Ok(())
-        });
+        };
+        // Whoever helps with it is not whom the steps are about.
+        let attached = steps::aside(|| self.on_the_wire(&mut networks, attach));
+        let attached = match attached {
+            Err(error) if wire.unasked && impossible(&error) => {
+                eprintln!("dockster: it has no network here: {error}");
+                self.release(&mut networks, record)
+            }
+            done => done.and_then(|()| self.tell_no_way_out(!wire.unasked)),
+        };
         let places = attached.and_then(|()| places_of(&networks, Some(&record.id)));
         drop(networks);
         places.and_then(|places| self.write_name_files(record, hostname, &places)).inspect_err(
@@ -145,7 +155,11 @@ impl Engine {
         self.on_the_wire(&mut networks, |_| {
             ways.iter().try_for_each(|(network, leases)| {
                 explain(&prefix, network, leases).map(|way| show(&way))
-            })
+            })?;
+            self.no_way_out().into_iter().for_each(|reason| {
+                show(&format!("\nfrom here nobody outside is reached: {reason}\n"));
+            });
+            Ok(())
         })
     }
 
@@ -173,9 +187,10 @@ impl Engine {
             let (netns, asks) = (namespace(pid)?, [ask(&record, &join, Vec::new())]);
             let attach = |networks: &mut Networks| networks.attach(netns.as_fd(), &asks).map(drop);
             self.on_the_wire(&mut networks, attach)?;
+            self.tell_no_way_out(true)?;
         }
         drop(networks);
-        wire.mode = Mode::Bridges;
+        (wire.mode, wire.unasked) = (Mode::Bridges, false);
         wire.joins.push(join);
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
@@ -212,6 +227,14 @@ impl Engine {
         }
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
+}
+
+/// Whether it is this kernel, or what we may do here, that allows no such thing at all.
+fn impossible(error: &Error) -> bool {
+    use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, EROFS};
+    let missing = [ENOENT, ENOSYS, EAFNOSUPPORT, EOPNOTSUPP, EPROTONOSUPPORT];
+    let forbidden = [EACCES, EPERM, EROFS];
+    error.errno.is_some_and(|errno| missing.contains(&errno) || forbidden.contains(&errno))
 }
 
 fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {

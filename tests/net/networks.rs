@@ -90,7 +90,16 @@ fn a_way_is_explained() -> Result<(), Failed> {
     let done = house.dockster(["network", "explain", "web"]).success()?;
     // The container, and the port that leads to it.
     done.says("10.78.3.2")?.says("18087")?.says("masquerade")?;
-    house.dockster(["rm", "-f", "it"]).success()?;
+    // That of one container, without its neighbour's.
+    house.dockster(["create", "--name", "off", "busybox", "true"]).success()?;
+    let run = ["run", "-d", "--name", "neighbour", "--network", "web"];
+    house.dockster(run).args(["busybox", "sleep", "1000"]).success()?;
+    let done = house.dockster(["network", "explain", "it"]).success()?;
+    done.says("10.78.3.2")?.says("18087")?.says("masquerade")?;
+    assert!(!done.stdout.contains("10.78.3.3"), "{}", done.stdout);
+    let done = house.dockster(["network", "explain", "off"]).code(1)?;
+    done.complains("container off is on no network now")?;
+    house.dockster(["rm", "-f", "it", "off", "neighbour"]).success()?;
     house.dockster(["network", "explain", "none-such"]).code(1)?;
     house.dockster(["network", "rm", "web"]).success()?;
     house.nothing_left()

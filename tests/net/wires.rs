@@ -4,6 +4,7 @@ use dockster_tests::{Failed, Trial, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::street::start;
 use crate::tools::{Background, House, PATIENCE, beside};
 
 pub fn trials() -> Vec<Trial> {
@@ -14,12 +15,6 @@ pub fn trials() -> Vec<Trial> {
         beside("who_is_killed_leaves_no_wire", &[], who_is_killed),
         beside("who_is_refused_leaves_nobody", &[], who_is_refused),
     ]
-}
-
-/// Those of a test's own root.
-fn start(house: &House, options: &[&str], name: &str) -> Result<(), Failed> {
-    let run = house.dockster(["run", "-d", "--name", name]).args(options);
-    run.args(["busybox", "sleep", "1000"]).success().map(drop)
 }
 
 fn address(house: &House, network: &str, name: &str) -> Result<String, Failed> {

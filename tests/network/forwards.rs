@@ -42,8 +42,13 @@ fn settings(host: &Host) -> Result<String, Failed> {
     Ok(all)
 }
 
+/// Switches on what is off; whether it was anything.
 fn need(host: &Host, dir: &Path, network: &Network) -> Result<bool, Failed> {
-    Ok(host.within(|| Forwarding::open(dir)?.need(network))?)
+    let off = host.within(|| {
+        let off = Forwarding::open(dir)?.needed(network)?;
+        off.switch_on().map(|()| off)
+    })?;
+    Ok(off.any())
 }
 
 fn guard(host: &Host, dir: &Path) -> Result<Guard, Failed> {

@@ -149,6 +149,7 @@ fn publishes_ports() -> Result<(), Failed> {
     for (options, words) in [
         (&["-p", "x"][..], "invalid containerPort: x"),
         (&["-p", "80", "--network", "none"], "--publish: without a wire nobody gets in"),
+        (&["-p", "[::1]:8080:80"], "--publish: ::1 needs a program that passes on"),
         (&["-p", "80", "--no-net"], "cannot be used with"),
     ] {
         house.run(options, "true").code(125)?.complains(words)?;

@@ -6,8 +6,10 @@
 mod attached;
 mod beside;
 mod crowds;
+mod datagrams;
 mod explains;
 mod forwards;
+mod hostile;
 mod hosts;
 mod kept;
 mod killed;
@@ -27,7 +29,8 @@ mod world;
 use dockster_tests::run;
 
 fn main() {
-    let rooms = [names::PARTS, netd::PARTS, proxy::PARTS].concat();
+    let rooms =
+        [names::PARTS, hostile::PARTS, netd::PARTS, proxy::PARTS, datagrams::PARTS].concat();
     room::play(&rooms);
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();

@@ -28,10 +28,10 @@ pub const PARTS: &[Part] = &[
     ("names_broken_packets_stop_nobody", broken_packets),
 ];
 
-const SERVER: &str = "172.18.0.1:53";
-const CLIENT: &str = "172.18.0.3";
-const UPSTREAM: &str = "10.9.9.1";
-const UPSTREAMS: [u8; 4] = [192, 0, 2, 1];
+pub const SERVER: &str = "172.18.0.1:53";
+pub const CLIENT: &str = "172.18.0.3";
+pub const UPSTREAM: &str = "10.9.9.1";
+pub const UPSTREAMS: [u8; 4] = [192, 0, 2, 1];
 
 pub fn question(name: &str, kind: RecordType) -> Message {
     let mut message = Message::query();
@@ -41,7 +41,7 @@ pub fn question(name: &str, kind: RecordType) -> Message {
 }
 
 /// Sends a message over UDP, and waits for one. A datagram may be lost.
-fn exchange(socket: &UdpSocket, message: &Message) -> Result<Message, Failed> {
+pub fn exchange(socket: &UdpSocket, message: &Message) -> Result<Message, Failed> {
     socket.set_read_timeout(Some(patience() / 2))?;
     let bytes = message.to_vec()?;
     socket.send(&bytes)?;
@@ -55,7 +55,7 @@ fn exchange(socket: &UdpSocket, message: &Message) -> Result<Message, Failed> {
     Ok(answer)
 }
 
-fn exchange_tcp(stream: &mut TcpStream, message: &Message) -> Result<Message, Failed> {
+pub fn exchange_tcp(stream: &mut TcpStream, message: &Message) -> Result<Message, Failed> {
     let bytes = message.to_vec()?;
     let length = u16::try_from(bytes.len())?.to_be_bytes();
     stream.write_all(&[&length[..], &bytes].concat())?;
@@ -68,7 +68,7 @@ fn exchange_tcp(stream: &mut TcpStream, message: &Message) -> Result<Message, Fa
     Ok(answer)
 }
 
-fn shown(answer: &Message) -> String {
+pub fn shown(answer: &Message) -> String {
     let records: Vec<_> = answer.answers.iter().map(|record| record.data.to_string()).collect();
     match answer.response_code {
         ResponseCode::NoError => records.join(" "),
@@ -83,7 +83,7 @@ pub fn ask(name: &str) -> Result<String, Failed> {
 }
 
 /// `front`, and a host whose resolvers are these.
-fn front(resolvers: &str) -> Result<Room, Failed> {
+pub fn front(resolvers: &str) -> Result<Room, Failed> {
     fs::write("/etc/resolv.conf", resolvers)?;
     Room::with_network(Home::Host, "front", 1, false)
 }

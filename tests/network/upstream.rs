@@ -7,7 +7,7 @@ use std::thread;
 
 use dockster_tests::Failed;
 use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 /// What it was asked: the name, `udp` or `tcp`, the id, and from which port.
@@ -97,6 +97,27 @@ fn over_udp(asked: &Message, answer: [u8; 4]) -> Vec<Vec<u8>> {
         "big" => {
             reply.metadata.truncation = true;
             vec![reply.to_vec().expect("a message")]
+        }
+        "giant" => vec![[said(asked, answer), vec![7; 60_000]].concat()],
+        // A name that stands for another, which stands for a third.
+        "alias" => {
+            let names = [name.as_str(), "second.example.", "third.example."];
+            for (from, to) in names.iter().zip(&names[1..]) {
+                let to = CNAME(Name::from_ascii(to).expect("a name"));
+                let from = Name::from_ascii(from).expect("a name");
+                reply.add_answer(Record::from_rdata(from, 60, RData::CNAME(to)));
+            }
+            let third = Name::from_ascii(names[2]).expect("a name");
+            reply.add_answer(Record::from_rdata(third, 60, RData::A(A(answer.into()))));
+            vec![reply.to_vec().expect("a message")]
+        }
+        // Its record's name is wherever it is.
+        "loop" => {
+            let mut bytes = reply.to_vec().expect("a message");
+            bytes[7] = 1;
+            let here = u8::try_from(bytes.len()).expect("it is short");
+            bytes.extend([0xc0, here, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 6, 6, 6, 6]);
+            vec![bytes]
         }
         "liar" => {
             let mut other_id = asked.clone();

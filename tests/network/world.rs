@@ -64,7 +64,10 @@ impl World {
             let address = format!("{}/{}", range.gateway, range.subnet.prefix_len());
             self.host.address(bridge, &address)?;
         }
-        self.host.within(|| ch04_network::forwarding::prepare(bridge, true))?;
+        self.host.within(|| {
+            ch04_network::inside::distrust_routers(bridge, true)?;
+            ch04_network::inside::route_localhost(bridge)
+        })?;
         Ok(())
     }
 

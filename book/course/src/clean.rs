@@ -1,21 +1,24 @@
 //! What labs and chapters' programs leave when they are killed: empty cgroups, scratch
-//! directories and containers. Only what carries Dockster's name, and only when the
+//! directories, containers and their wires. Only what carries Dockster's name, and only when the
 //! process whose pid is in that name is gone, or the container has ended.
 
 mod containers;
+mod wires;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use ch01_clone::error::Context;
 use ch01_clone::{Error, Result};
 use ch03_cgroups::{Cgroup, Hierarchy};
 use nix::unistd::geteuid;
 
-use crate::lab;
+use crate::{lab, programs, run, tree};
 
 /// The cgroups in which ours have theirs: `dockster-lab/PID`, `dockster-03/03-cgroups-PID`.
-const PARENTS: [&str; 2] = [lab::PARENT, "dockster-03"];
+const PARENTS: [&str; 3] = [lab::PARENT, "dockster-03", "dockster-04"];
 
 /// Scratch directories, of labs, of attempts at an exercise, and of the doctor.
 const SCRATCHES: [&str; 3] = [lab::PREFIX, "dockster-attempt-", ".dockster-doctor-"];
@@ -41,6 +44,7 @@ pub fn clean() -> Cleaned {
         }
     }
     containers::clean(&mut cleaned);
+    wires::clean(&mut cleaned);
     for directory in abandoned_directories(&std::env::temp_dir()) {
         let removed = lab::remove_all(&directory);
         cleaned.note(format!("directory {}", directory.display()), removed);
@@ -89,9 +93,11 @@ fn directories(dir: &Path) -> Vec<String> {
     directories.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// `4711` or `03-cgroups-4711`: 4711.
+/// `4711`, `03-cgroups-4711` or `04-network-4711`: 4711.
 fn pid_in(name: &str) -> Option<u32> {
-    name.strip_prefix("03-cgroups-").unwrap_or(name).parse().ok()
+    let programs = ["03-cgroups-", "04-network-"];
+    let pid = programs.iter().find_map(|program| name.strip_prefix(program));
+    pid.unwrap_or(name).parse().ok()
 }
 
 /// `4711` or `4711-2`: 4711.
@@ -105,6 +111,24 @@ fn lives(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
+/// A chapter's program, built.
+fn program(chapter: &str) -> anyhow::Result<PathBuf> {
+    let tree = tree();
+    let chapter = programs::with_program(&tree, chapter)?;
+    run::refuse_to_build_as_root(&tree, "cargo x clean")?;
+    programs::program(&programs::build(&tree, &[&chapter])?, &chapter.name)
+}
+
+/// What a program has printed, or why it could not.
+fn said(program: &Path, words: &[&str]) -> Result<String> {
+    let done = Command::new(program).args(words).output();
+    let done = done.call(|| format!("execve({program:?})"))?;
+    match done.status.success() {
+        true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
+        false => Err(Error::new(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +137,7 @@ mod tests {
     fn knows_pids_in_names() {
         assert_eq!(pid_in("4711"), Some(4711));
         assert_eq!(pid_in("03-cgroups-4711"), Some(4711));
+        assert_eq!(pid_in("04-network-4711"), Some(4711));
         assert_eq!(pid_in("supervisor"), None);
         assert_eq!(first_number("4711-2"), Some(4711));
         assert_eq!(first_number("x-2"), None);

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use ch01_clone::{Error, Result};
 
 use crate::ports::Publish;
-use crate::{Port, Protocol};
+use crate::{Networks, Port, Protocol};
 
 /// Where free ports are looked for, unless the kernel says otherwise.
 const USUAL: RangeInclusive<u16> = 32_768..=60_999;
@@ -24,15 +24,12 @@ pub fn choose(wanted: &[Publish], taken: &[Port]) -> Result<Vec<Port>> {
             host,
             container: publish.container,
         };
-        let free = |port: &Port| !taken.iter().chain(&chosen).any(|other| clash(port, other));
+        let free = |port: &Port| !taken.iter().chain(&chosen).any(|other| collide(port, other));
         let one = match publish.host {
             Some((only, last)) if only == last => {
                 let port = port(only);
                 if !free(&port) {
-                    let place = place(port.address, only);
-                    return Err(Error::new(format!(
-                        "Bind for {place} failed: port is already allocated"
-                    )));
+                    return Err(allocated(&port));
                 }
                 listen(&port)?;
                 port
@@ -49,16 +46,39 @@ pub fn choose(wanted: &[Publish], taken: &[Port]) -> Result<Vec<Port>> {
     Ok(chosen)
 }
 
-/// Whether both cannot be.
-fn clash(one: &Port, other: &Port) -> bool {
-    let beside = match (one.address, other.address) {
-        (Some(a), Some(b)) if a.is_ipv4() == b.is_ipv4() => {
-            a != b && !a.is_unspecified() && !b.is_unspecified()
+impl Networks {
+    /// Whether nobody has published one of these.
+    pub(crate) fn ports_free(&self, ports: &[Port]) -> Result<()> {
+        if ports.is_empty() {
+            return Ok(());
         }
-        (Some(_), Some(_)) => true,
-        _ => false,
+        for network in self.list() {
+            for other in self.leases(network)?.iter().flat_map(|lease| &lease.ports) {
+                if let Some(port) = ports.iter().find(|port| collide(port, other)) {
+                    return Err(allocated(port));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether both would be the same door. No address means all of them.
+fn collide(one: &Port, other: &Port) -> bool {
+    let meet = match (one.address, other.address) {
+        (Some(one), Some(other)) => {
+            let all = one.is_unspecified() || other.is_unspecified();
+            one == other || one.is_ipv4() == other.is_ipv4() && all
+        }
+        _ => true,
     };
-    one.protocol == other.protocol && one.host == other.host && !beside
+    meet && (one.protocol, one.host) == (other.protocol, other.host)
+}
+
+/// In docker's words: `Bind for :::8080 failed`.
+fn allocated(port: &Port) -> Error {
+    let address = port.address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    Error::new(format!("Bind for {address}:{} failed: port is already allocated", port.host))
 }
 
 /// Tries to listen there.
@@ -104,12 +124,12 @@ mod tests {
             let address = (!address.is_empty()).then(|| address.parse().unwrap());
             Port { protocol: Protocol::Tcp, address, host, container: 80 }
         };
-        assert!(clash(&port("", 90), &port("127.0.0.1", 90)));
-        assert!(clash(&port("0.0.0.0", 90), &port("127.0.0.1", 90)));
-        assert!(!clash(&port("0.0.0.0", 90), &port("::1", 90)));
-        assert!(!clash(&port("127.0.0.1", 90), &port("127.0.0.2", 90)));
-        assert!(!clash(&port("", 90), &port("", 91)));
-        assert!(!clash(&port("", 90), &Port { protocol: Protocol::Udp, ..port("", 90) }));
+        assert!(collide(&port("", 90), &port("127.0.0.1", 90)));
+        assert!(collide(&port("0.0.0.0", 90), &port("127.0.0.1", 90)));
+        assert!(!collide(&port("0.0.0.0", 90), &port("::1", 90)));
+        assert!(!collide(&port("127.0.0.1", 90), &port("127.0.0.2", 90)));
+        assert!(!collide(&port("", 90), &port("", 91)));
+        assert!(!collide(&port("", 90), &Port { protocol: Protocol::Udp, ..port("", 90) }));
     }
 
     #[test]

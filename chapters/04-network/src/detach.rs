@@ -6,8 +6,9 @@ use std::os::fd::BorrowedFd;
 
 use ch01_clone::{Context, Error, Result, step};
 
-use crate::attach::{add_routes, is_ours};
-use crate::forwarding::Forwarding;
+use crate::attach::add_routes;
+use crate::bridge;
+use crate::forwarding::{Forwarding, Off};
 use crate::host::Host;
 use crate::inside::within;
 use crate::lease::Lease;
@@ -62,14 +63,13 @@ impl Networks {
     pub fn reload(&mut self) -> Result<()> {
         let host = Host::open(&self.site)?;
         let forwarding = Forwarding::open(&self.site.common)?;
-        let (links, mut used) = (&host.links, false);
+        let (links, mut used) = (&host.links, Vec::new());
         for network in self.list() {
             let leases = self.leases(network)?;
             if leases.is_empty() {
                 continue;
             }
-            used = true;
-            forwarding.need(network)?;
+            used.push(forwarding.needed(network)?);
             let bridge = self.bridge(links, network)?;
             for lease in &leases {
                 let name = &lease.link;
@@ -81,10 +81,11 @@ impl Networks {
                 }
             }
         }
-        match used {
-            true => self.rebuild(&host, &forwarding),
-            false => Ok(()),
+        if used.is_empty() {
+            return Ok(());
         }
+        self.rebuild(&host, &forwarding)?;
+        used.iter().try_for_each(Off::switch_on)
     }
 
     fn release_where(&mut self, gone: impl Fn(&Lease) -> bool) -> Result<()> {
@@ -130,7 +131,7 @@ impl Networks {
         );
         errors.extend(unplugged.err());
         if left.is_empty() {
-            errors.extend(remove_bridge(&host.links, network).err());
+            errors.extend(bridge::remove(&host.links, network).err());
         }
         if !errors.is_empty() {
             return together(errors);
@@ -148,22 +149,6 @@ impl Networks {
             false => Ok(()),
         }
     }
-}
-
-fn remove_bridge(links: &Links, network: &Network) -> Result<()> {
-    let name = network.bridge.as_str();
-    let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
-    if !found.is_some_and(|link| is_ours(&link, network)) {
-        return Ok(());
-    }
-    step!(
-        "detach",
-        "The last one on the network takes the bridge away, with its addresses and routes.",
-        "ip link show type bridge",
-        "RTM_DELLINK({name})",
-        links.delete(name),
-    )?;
-    Ok(())
 }
 
 /// Several errors as one.

@@ -1,9 +1,13 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! Forwarding: what makes a router of a host.
 //!
 //! A packet that is not for the host itself is thrown away, unless forwarding is on
 //! (ip-sysctl.rst, `ip_forward`). Containers need it, and it is the whole host's: so what
 //! was there before is written down first, and put back when no Dockster needs it any more.
-//! In between the guard of [`crate::Firewall`] sees that only containers gain by it.
+//! In between the guard of [`crate::Firewall`] sees that only containers gain by it: it
+//! follows from the record, and stands before anything is switched on. So whoever is killed
+//! on the way leaves a host that forwards nothing, or one with its guard.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +26,28 @@ pub struct Guard {
     /// IPv6.
     pub v6: bool,
 }
+
+/// What is to be switched on: sysctls below /proc/sys/net in their order, and their values.
+#[derive(Debug, Default)]
+pub struct Off {
+    keys: Vec<(String, &'static str)>,
+}
+
+impl Off {
+    /// Whether it is anything: then the rules have to be rebuilt with the guard, first.
+    pub fn any(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Switches it on. A link that is gone meanwhile is left out.
+    pub fn switch_on(&self) -> Result<()> {
+        let mut there = self.keys.iter().filter(|(key, _)| sysctl::is_there(key));
+        there.try_for_each(|(key, value)| sysctl::write(key, value))
+    }
+}
+
+const V4: &str = "ipv4/conf/all/forwarding";
+const V6: &str = "ipv6/conf/all/forwarding";
 
 /// What was there: sysctls below /proc/sys/net, and their values.
 type Before = BTreeMap<String, String>;
@@ -48,49 +74,43 @@ impl Forwarding {
         Ok(Forwarding { file: dir.join(format!("forwarding-{number}.json")), _lock: lock })
     }
 
-    /// Switches on what a network needs. `true`: something was off, and so the rules have to
-    /// be rebuilt with the guard.
-    pub fn need(&self, network: &Network) -> Result<bool> {
+    /// What is off, and a network needs. From now on it is written down, and so in
+    /// [`Forwarding::guard`]; it is switched on when the rules stand that say so.
+    pub fn needed(&self, network: &Network) -> Result<Off> {
+        let mut off = Off::default();
         // Nothing passes in or out of an internal network.
         if network.internal {
-            return Ok(false);
+            return Ok(off);
         }
         let has = |v4: bool| network.ranges.iter().any(|range| range.gateway.is_ipv4() == v4);
-        let v4 = has(true) && sysctl::read("ipv4/conf/all/forwarding")? == "0";
-        let v6 = has(false) && sysctl::read("ipv6/conf/all/forwarding")? == "0";
         let mut before = self.read()?;
-        if v4 {
+        if has(true) && sysctl::read(V4)? == "0" {
+            off.keys.push((V4.to_owned(), "1"));
             before.extend(sysctl::of_each_link("ipv4", "forwarding")?);
             // Goes with it, as routers do not listen to redirects.
             let redirects = "ipv4/conf/all/accept_redirects";
             before.insert(redirects.into(), sysctl::read(redirects)?);
         }
-        let mut listeners = Before::new();
-        if v6 {
-            before.extend(sysctl::of_each_link("ipv6", "forwarding")?);
-            listeners = listeners_to_routers()?;
-            before.extend(listeners.clone());
-        }
-        if v4 || v6 {
-            store::write(&self.file, &before, false)?;
-        }
-        if v4 {
-            sysctl::write("ipv4/conf/all/forwarding", "1")?;
-        }
-        if v6 {
+        if has(false) && sysctl::read(V6)? == "0" {
+            let listeners = listeners_to_routers()?;
             // A router does not listen to other routers either, and this host would lose
             // its own way out. 2 means: even if forwarding is on.
-            listeners.keys().try_for_each(|key| sysctl::write(key, "2"))?;
-            sysctl::write("ipv6/conf/all/forwarding", "1")?;
+            off.keys.extend(listeners.keys().map(|key| (key.clone(), "2")));
+            off.keys.push((V6.to_owned(), "1"));
+            before.extend(sysctl::of_each_link("ipv6", "forwarding")?);
+            before.extend(listeners);
         }
-        Ok(v4 || v6)
+        if off.any() {
+            store::write(&self.file, &before, false)?;
+        }
+        Ok(off)
     }
 
     /// Of what the rules are to let nothing pass but containers'.
     pub fn guard(&self) -> Result<Guard> {
         let before = self.read()?;
         let off = |key: &str| before.get(key).is_some_and(|value| value == "0");
-        Ok(Guard { v4: off("ipv4/conf/all/forwarding"), v6: off("ipv6/conf/all/forwarding") })
+        Ok(Guard { v4: off(V4), v6: off(V6) })
     }
 
     /// Puts back what was there, unless the table of a Dockster stands: called when one's
@@ -135,19 +155,4 @@ fn listeners_to_routers() -> Result<Before> {
 pub fn is_ours(table: &str) -> bool {
     let hex = |rest: &str| rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_hexdigit());
     table == "dockster" || table.strip_prefix("dk").is_some_and(hex)
-}
-
-/// What a new bridge needs: it believes no router among its containers (CVE-2020-13401).
-/// With `localhost` it also routes 127.0.0.0/8, so that what was sent to a port of
-/// localhost can be sent on to a container. Both go with the bridge.
-pub fn prepare(bridge: &str, localhost: bool) -> Result<()> {
-    let routers = format!("ipv6/conf/{bridge}/accept_ra");
-    // A host may have no IPv6 at all.
-    if sysctl::is_there(&routers) {
-        sysctl::write(&routers, "0")?;
-    }
-    if localhost {
-        sysctl::write(&format!("ipv4/conf/{bridge}/route_localnet"), "1")?;
-    }
-    Ok(())
 }

@@ -25,19 +25,12 @@ impl Host {
 }
 
 impl Networks {
-    /// Lets packets of a lease through: it is one of those whom the rules know.
+    /// Lets packets of a lease through: it is one of those whom the rules know. First come
+    /// these, with the guard if it was us who made a router of this host, and then it is one.
     pub(crate) fn admit(&self, host: &Host, network: &Network, lease: &Lease) -> Result<()> {
         let forwarding = Forwarding::open(&self.site.common)?;
-        let name = &network.name;
-        let switched = step!(
-            "forwarding",
-            "What is for somebody else a host throws away, unless it is told to be a router. \
-             What was set before is written down, and put back with the last container.",
-            "sysctl net.ipv4.ip_forward",
-            "write(/proc/sys/net/…/forwarding, 1), for the network {name}",
-            forwarding.need(network),
-        )?;
-        let (table, addresses) = (&self.site.prefix, in_words(lease));
+        let off = forwarding.needed(network)?;
+        let (table, addresses, name) = (&self.site.prefix, in_words(lease), &network.name);
         let known = step!(
             "nat",
             "The container's addresses mean nothing outside: what leaves goes under the \
@@ -46,10 +39,17 @@ impl Networks {
             "NFT_MSG_NEWSETELEM(inet {table}): {name}, {addresses}",
             host.firewall.admit(network, lease),
         )?;
-        match known && !switched {
-            true => Ok(()),
-            false => self.rebuild(host, &forwarding),
+        if !known || off.any() {
+            self.rebuild(host, &forwarding)?;
         }
+        step!(
+            "forwarding",
+            "What is for somebody else a host throws away, unless it is told to be a router. \
+             What was set before is written down, and put back with the last container.",
+            "sysctl net.ipv4.ip_forward",
+            "write(/proc/sys/net/…/forwarding, 1), for the network {name}",
+            off.switch_on(),
+        )
     }
 
     /// Makes all rules anew from what is written down.

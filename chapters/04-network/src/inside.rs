@@ -10,6 +10,8 @@ use ch01_clone::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
+use crate::sysctl;
+
 /// Does something in the network namespace `netns`, and comes back. It is the calling thread
 /// that goes: what it opens there stays there, as a socket does.
 pub fn within<T>(netns: BorrowedFd<'_>, f: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -32,6 +34,12 @@ pub fn distrust_routers(link: &str, ipv6: bool) -> Result<()> {
         true => set(link, "disable_ipv6", "0", ipv6),
         false => Ok(()),
     }
+}
+
+/// A bridge also routes 127.0.0.0/8, so that what was sent to a port of localhost can be sent on
+/// to a container. It goes with the bridge.
+pub fn route_localhost(bridge: &str) -> Result<()> {
+    sysctl::write(&format!("ipv4/conf/{bridge}/route_localnet"), "1")
 }
 
 fn set(link: &str, setting: &str, value: &str, needed: bool) -> Result<()> {

@@ -1,12 +1,12 @@
 //! Who is on a network: leases are chosen, and written down.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ch01_clone::{Error, Result, step};
 
 use crate::attach::Ask;
-use crate::lease::{Lease, Port};
+use crate::lease::Lease;
 use crate::network::Network;
 use crate::networks::Networks;
 use crate::{addresses, store};
@@ -73,35 +73,4 @@ impl Networks {
         )?;
         Ok(lease)
     }
-
-    /// Whether nobody has published one of these.
-    fn ports_free(&self, ports: &[Port]) -> Result<()> {
-        if ports.is_empty() {
-            return Ok(());
-        }
-        for network in self.list() {
-            for other in self.leases(network)?.iter().flat_map(|lease| &lease.ports) {
-                if let Some(port) = ports.iter().find(|port| collide(port, other)) {
-                    let address = port.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-                    return Err(Error::new(format!(
-                        "Bind for {address}:{} failed: port is already allocated",
-                        port.host
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether both would be the same door. No address means all of them.
-fn collide(one: &Port, other: &Port) -> bool {
-    let all = |address: IpAddr| address.is_unspecified();
-    let meet = match (one.address, other.address) {
-        (Some(one), Some(other)) => {
-            one == other || one.is_ipv4() == other.is_ipv4() && (all(one) || all(other))
-        }
-        _ => true,
-    };
-    meet && (one.protocol, one.host) == (other.protocol, other.host)
 }

@@ -7,9 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+mod answers;
 pub mod attach;
 mod bounds;
+mod bridge;
 pub mod choice;
+mod datagrams;
 mod detach;
 pub mod explain;
 pub mod files;
@@ -22,6 +25,7 @@ mod known;
 pub mod lease;
 mod leases;
 mod legacy;
+pub mod link;
 pub mod links;
 mod listen;
 mod names;
@@ -43,7 +47,7 @@ mod upstream;
 
 pub use attach::Ask;
 pub use firewall::Firewall;
-pub use forwarding::{Forwarding, Guard};
+pub use forwarding::{Forwarding, Guard, Off};
 pub use lease::{Lease, Port, Protocol};
 pub use network::{Network, Range};
 pub use networks::{DEFAULT, Networks, New, Site};

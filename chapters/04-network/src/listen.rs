@@ -14,9 +14,10 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
+use crate::answers::{failed, in_one_piece};
 use crate::bounds::Bounds;
 use crate::known::Known;
-use crate::names::{Asked, Reply, failed, reply};
+use crate::names::{Asked, Reply, reply};
 use crate::upstream::{Upstream, read_message, write_message};
 
 /// A question is a name and some options.
@@ -62,7 +63,10 @@ impl Names {
             Some(_taken) => self.upstream.ask(packet, over_udp).await,
             None => None,
         };
-        answer.or_else(|| failed(packet))
+        match answer {
+            Some(answer) if over_udp => in_one_piece(packet, answer),
+            answer => answer.or_else(|| failed(packet)),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod alone;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -120,6 +121,10 @@ fn published(cli: &Cli) -> anyhow::Result<Vec<Publish>> {
     let mut published = Vec::new();
     for text in &cli.publish {
         published.extend(ports::publish(text)?);
+    }
+    // No rule leads away from it, and rules are all that there is here.
+    if published.iter().any(|port| port.address == Some(Ipv6Addr::LOCALHOST.into())) {
+        anyhow::bail!("--publish: ::1 needs a program that passes on: dockster has one");
     }
     Ok(published)
 }

@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 
+use crate::answers::{answer, malformed, refuse};
 use crate::known::{Known, Place};
 use crate::{Lease, Network};
 
@@ -42,9 +43,6 @@ enum Found {
     NotOurs,
 }
 
-/// RFC 9715: what gets through every network in one piece.
-const PAYLOAD: u16 = 1232;
-
 /// Decides about a packet that came to a network's name server.
 pub(crate) fn reply(known: &mut Known, asked: Asked<'_>, packet: &[u8], turn: usize) -> Reply {
     // Who is not on the network is not answered: this is not a resolver for the world.
@@ -72,6 +70,11 @@ pub(crate) fn reply(known: &mut Known, asked: Asked<'_>, packet: &[u8], turn: us
     if query.query_class != DNSClass::IN {
         return refuse(&request, ResponseCode::Refused);
     }
+    // A whole zone is many messages, and nobody's business (RFC 5936).
+    if matches!(query.query_type, RecordType::AXFR | RecordType::IXFR) {
+        return refuse(&request, ResponseCode::Refused);
+    }
+    // ANCHOR: reply
     match find(known, asked, query) {
         Found::Records(mut records) => {
             // Several behind one name: each is the first in turn.
@@ -84,6 +87,7 @@ pub(crate) fn reply(known: &mut Known, asked: Asked<'_>, packet: &[u8], turn: us
         Found::NotOurs if outside => Reply::Forward,
         Found::NotOurs => refuse(&request, ResponseCode::ServFail),
     }
+    // ANCHOR_END: reply
 }
 
 /// First on the network that was asked, then on the others of the container that asks.
@@ -118,6 +122,10 @@ impl Subject {
         }
         let mut text = String::with_capacity(name.len());
         for label in name.iter() {
+            // A dot within a label is none between two.
+            if label.contains(&b'.') {
+                return None;
+            }
             if !text.is_empty() {
                 text.push('.');
             }
@@ -164,79 +172,6 @@ fn owner(place: &Place, network: &Network, address: IpAddr, kind: RecordType) ->
         None if network.ranges.iter().any(|range| range.subnet.contains(&address)) => Found::Nobody,
         None => Found::NotOurs,
     }
-}
-
-fn answer(request: &Message, records: Vec<RData>, over_udp: bool) -> Reply {
-    let mut message = head(request, ResponseCode::NoError);
-    message.metadata.authoritative = true;
-    let name = &request.queries[0].name;
-    message.answers =
-        records.into_iter().map(|data| Record::from_rdata(name.clone(), 0, data)).collect();
-    let most = match over_udp {
-        true => usize::from(request.max_payload().min(PAYLOAD)),
-        false => usize::from(u16::MAX),
-    };
-    let bytes = message.to_vec().unwrap_or_default();
-    match bytes.len() > most {
-        true => shortened(message, most),
-        false => Reply::Answer(bytes),
-    }
-}
-
-/// As many as there is room for. Whoever wants all asks again over TCP.
-fn shortened(mut message: Message, most: usize) -> Reply {
-    message.metadata.truncation = true;
-    // None is shorter than an IPv4 address whose name is a pointer (RFC 1035, 4.1.4).
-    message.answers.truncate(most / 16);
-    loop {
-        let bytes = message.to_vec().unwrap_or_default();
-        if bytes.len() <= most || message.answers.pop().is_none() {
-            return Reply::Answer(bytes);
-        }
-    }
-}
-
-/// An answer without records: it is an error, or nobody has the name.
-fn refuse(request: &Message, code: ResponseCode) -> Reply {
-    sent(&head(request, code))
-}
-
-/// The question again, and what holds of all answers.
-fn head(request: &Message, code: ResponseCode) -> Message {
-    let mut message = Message::response(request.id, request.op_code);
-    message.metadata.recursion_desired = request.recursion_desired;
-    message.metadata.checking_disabled = request.checking_disabled;
-    message.metadata.recursion_available = true;
-    message.metadata.response_code = code;
-    message.queries.clone_from(&request.queries);
-    if request.edns.is_some() {
-        let mut edns = Edns::new();
-        edns.set_max_payload(PAYLOAD);
-        message.edns = Some(edns);
-    }
-    message
-}
-
-/// What is no message, but has the head of a question, is told so (RFC 1035, 4.1.1).
-fn malformed(packet: &[u8]) -> Reply {
-    match packet {
-        // The id, and the bit that tells an answer from a question.
-        [a, b, flags, _, ..] if packet.len() >= 12 && flags & 0x80 == 0 => {
-            let id = u16::from_be_bytes([*a, *b]);
-            sent(&Message::error_msg(id, OpCode::Query, ResponseCode::FormErr))
-        }
-        _ => Reply::Silence,
-    }
-}
-
-/// The answer to a question that nobody could be asked.
-pub(crate) fn failed(packet: &[u8]) -> Option<Vec<u8>> {
-    let request = Message::from_vec(packet).ok()?;
-    head(&request, ResponseCode::ServFail).to_vec().ok()
-}
-
-fn sent(message: &Message) -> Reply {
-    message.to_vec().map_or(Reply::Silence, Reply::Answer)
 }
 
 #[cfg(test)]

@@ -11,19 +11,25 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use rustix::net::sockopt::set_socket_keepalive;
-use tokio::io::copy_bidirectional_with_sizes;
+use rustix::net::{Shutdown, shutdown};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::datagrams::{Datagrams, Ends};
 use crate::listen::PAUSE;
 
 /// Connections through one port at a time. More wait in the listener's queue.
 const CONNECTIONS: usize = 1024;
 
 /// What is under way in one direction of a connection. Who does not read stops who writes.
-const BUFFER: usize = 32 * 1024;
+/// It is a pipe as one comes (pipe(7)), and for those who fill it a larger one: half the work.
+const ROOM: usize = 64 * 1024;
+const MORE_ROOM: usize = 256 * 1024;
 
 /// How long a container may take to accept.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,8 +56,8 @@ pub(crate) async fn over_tcp(listener: TcpListener, to: SocketAddr) {
 }
 
 /// Ends when both have ended; one that has is passed on as such (shutdown(2), SHUT_WR).
-async fn relay(mut outer: TcpStream, to: SocketAddr) {
-    let Ok(Ok(mut inner)) = timeout(PATIENCE, TcpStream::connect(to)).await else {
+async fn relay(outer: TcpStream, to: SocketAddr) {
+    let Ok(Ok(inner)) = timeout(PATIENCE, TcpStream::connect(to)).await else {
         return reset(&outer);
     };
     for stream in [&outer, &inner] {
@@ -60,9 +66,33 @@ async fn relay(mut outer: TcpStream, to: SocketAddr) {
         let _ = stream.set_nodelay(true);
         let _ = set_socket_keepalive(stream, true);
     }
-    if copy_bidirectional_with_sizes(&mut outer, &mut inner, BUFFER, BUFFER).await.is_err() {
+    if try_join(pass(&outer, &inner), pass(&inner, &outer)).await.is_err() {
         reset(&outer);
         reset(&inner);
+    }
+}
+
+/// All that comes, and that it has ended. None of it is copied: the kernel moves pages from
+/// a socket to a pipe, and from there to the other (splice(2)).
+async fn pass(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let mut room = ROOM;
+    loop {
+        // The pipe is empty: what would block is the socket.
+        let come = || Ok(splice(from, None, &write, None, room, SpliceFlags::NONBLOCK)?);
+        let mut left = from.async_io(Interest::READABLE, come).await?;
+        match left {
+            0 => return Ok(shutdown(to, Shutdown::Write)?),
+            // Whoever is nobody has so many pages for all pipes: if there are none left, it stays.
+            ROOM if room == ROOM && fcntl_setpipe_size(&write, MORE_ROOM).is_ok() => {
+                room = MORE_ROOM;
+            }
+            _ => {}
+        }
+        while left > 0 {
+            let go = || Ok(splice(&read, None, to, None, left, SpliceFlags::NONBLOCK)?);
+            left -= to.async_io(Interest::WRITABLE, go).await?;
+        }
     }
 }
 
@@ -73,14 +103,14 @@ fn reset(stream: &TcpStream) {
 
 /// Passes datagrams on to `to`, for ever. Each who sends has a socket of its own, so that
 /// what comes back finds its way.
-pub(crate) async fn over_udp(socket: UdpSocket, to: SocketAddr) {
+pub(crate) async fn over_udp(socket: Datagrams, to: SocketAddr) {
     let socket = Rc::new(socket);
     let sessions = Rc::new(RefCell::new(Sessions::new()));
     let mut tasks = JoinSet::new();
     let mut packet = vec![0; usize::from(u16::MAX)];
     loop {
         while tasks.try_join_next().is_some() {}
-        let Ok((length, from)) = socket.recv_from(&mut packet).await else {
+        let Ok((length, from)) = socket.receive(&mut packet).await else {
             sleep(PAUSE).await;
             continue;
         };
@@ -101,7 +131,7 @@ pub(crate) async fn over_udp(socket: UdpSocket, to: SocketAddr) {
     }
 }
 
-type Sessions = HashMap<SocketAddr, Session>;
+type Sessions = HashMap<Ends, Session>;
 
 struct Session {
     inner: Rc<UdpSocket>,
@@ -137,8 +167,8 @@ async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
 async fn back(
     inner: Rc<UdpSocket>,
     last: Rc<Cell<Instant>>,
-    outer: Rc<UdpSocket>,
-    client: SocketAddr,
+    outer: Rc<Datagrams>,
+    client: Ends,
     sessions: Rc<RefCell<Sessions>>,
 ) {
     loop {
@@ -151,7 +181,7 @@ async fn back(
                 let mut packet = vec![0; usize::from(u16::MAX)];
                 if let Ok(length) = inner.try_recv(&mut packet) {
                     last.set(Instant::now());
-                    let _ = outer.try_send_to(&packet[..length], client);
+                    let _ = outer.send_back(&packet[..length], client);
                 }
             }
         }

@@ -73,12 +73,13 @@ impl<W: Write> Members<W> {
         let mut header = header(&owned);
         let mut records = vec![("mtime".to_owned(), text(seconds, nanos).into_bytes())];
         let kind = whiteout::kind(stat).bits();
-        if kind == libc::S_IFREG && stat.st_nlink > 1 {
-            if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
-                header.set_entry_type(EntryType::Link);
-                link(&mut header, &mut records, first.as_os_str());
-                return self.append(header, path, records, std::io::empty());
-            }
+        if kind == libc::S_IFREG
+            && stat.st_nlink > 1
+            && let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino))
+        {
+            header.set_entry_type(EntryType::Link);
+            link(&mut header, &mut records, first.as_os_str());
+            return self.append(header, path, records, std::io::empty());
         }
         attributes(parent, name, &mut records)?;
         match kind {

@@ -33,10 +33,10 @@ pub enum NetworkCommand {
     Connect(ConnectArgs),
     /// Take a container off a network
     Disconnect(DisconnectArgs),
-    /// Draw the way of a packet through the links and rules of a network, as they are now
+    /// Draw the way of a packet through links and rules, as they are now
     Explain {
-        /// The network
-        network: String,
+        /// A network, or a container that is on some
+        name: String,
     },
     /// Make bridges and rules anew, as far as they are not there any more
     Reload,
@@ -130,8 +130,8 @@ pub fn network(engine: &Engine, command: NetworkCommand) -> anyhow::Result<u8> {
             engine.disconnect(&args.network, &args.container, args.force)?;
             Ok(0)
         }
-        NetworkCommand::Explain { network } => {
-            engine.explain(&network, |text| drop(print(text)))?;
+        NetworkCommand::Explain { name } => {
+            engine.explain(&name, |text| drop(print(text)))?;
             Ok(0)
         }
         NetworkCommand::Reload => {

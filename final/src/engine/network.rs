@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use ch01_clone::{Context, Error, Result};
+use ch01_clone::{Context, Error, Result, steps};
 use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
+use nix::errno::Errno;
 
 use super::record::{Record, Status};
 use super::wire::{Join, Mode};
@@ -56,11 +57,20 @@ impl Engine {
             let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
             asks.push(ask(record, join, ports));
         }
-        let attached = self.on_the_wire(&mut networks, |networks| {
+        let attach = |networks: &mut Networks| {
             networks.attach(netns.as_fd(), &asks)?;
             networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
             Ok(())
-        });
+        };
+        // Whoever helps with it is not whom the steps are about.
+        let attached = steps::aside(|| self.on_the_wire(&mut networks, attach));
+        let attached = match attached {
+            Err(error) if wire.unasked && impossible(&error) => {
+                eprintln!("dockster: it has no network here: {error}");
+                self.release(&mut networks, record)
+            }
+            done => done.and_then(|()| self.tell_no_way_out(!wire.unasked)),
+        };
         let places = attached.and_then(|()| places_of(&networks, Some(&record.id)));
         drop(networks);
         places.and_then(|places| self.write_name_files(record, hostname, &places)).inspect_err(
@@ -121,14 +131,25 @@ impl Engine {
         self.on_the_wire(&mut self.site().lock()?, Networks::reload)
     }
 
-    /// Shows the way of a packet of a network, as the kernel has it now.
-    pub fn explain(&self, text: &str, show: impl FnOnce(&str)) -> Result<()> {
+    /// Shows the way of a packet as the kernel has it now: of a network, or of one container
+    /// on each network that it is on.
+    pub fn explain(&self, text: &str, mut show: impl FnMut(&str)) -> Result<()> {
+        let container = self.find(text);
         let mut networks = self.site().lock()?;
         // Before anything is started for it: there may be none.
-        let network = networks.find(text)?.clone();
-        self.on_the_wire(&mut networks, |networks| {
-            let leases = networks.leases(&network)?;
-            show(&explain(&self.site().prefix, &network, &leases)?);
+        let ways = match (networks.find(text), container) {
+            (Ok(network), _) => vec![(network.clone(), networks.leases(network)?)],
+            (Err(error), Err(_)) => return Err(error),
+            (Err(_), Ok(id)) => ways_of(places_of(&networks, Some(&id))?, text)?,
+        };
+        let prefix = self.site().prefix;
+        self.on_the_wire(&mut networks, |_| {
+            ways.iter().try_for_each(|(network, leases)| {
+                explain(&prefix, network, leases).map(|way| show(&way))
+            })?;
+            self.no_way_out().into_iter().for_each(|reason| {
+                show(&format!("\nfrom here nobody outside is reached: {reason}\n"));
+            });
             Ok(())
         })
     }
@@ -157,9 +178,10 @@ impl Engine {
             let (netns, asks) = (namespace(pid)?, [ask(&record, &join, Vec::new())]);
             let attach = |networks: &mut Networks| networks.attach(netns.as_fd(), &asks).map(drop);
             self.on_the_wire(&mut networks, attach)?;
+            self.tell_no_way_out(true)?;
         }
         drop(networks);
-        wire.mode = Mode::Bridges;
+        (wire.mode, wire.unasked) = (Mode::Bridges, false);
         wire.joins.push(join);
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
@@ -204,6 +226,14 @@ pub fn site_of(root: &Path) -> Site {
     Site::new(root.join("networks"), prefix)
 }
 
+/// Whether it is this kernel, or what we may do here, that allows no such thing at all.
+fn impossible(error: &Error) -> bool {
+    use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, EROFS};
+    let missing = [ENOENT, ENOSYS, EAFNOSUPPORT, EOPNOTSUPP, EPROTONOSUPPORT];
+    let forbidden = [EACCES, EPERM, EROFS];
+    error.errno.is_some_and(|errno| missing.contains(&errno) || forbidden.contains(&errno))
+}
+
 fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {
     let mut aliases = join.aliases.clone();
     // As docker: others on the network may say the beginning of its id.
@@ -238,6 +268,14 @@ fn places_of(networks: &Networks, container: Option<&str>) -> Result<Vec<Place>>
     }
     places.sort_by(|one, other| one.lease.interface.cmp(&other.lease.interface));
     Ok(places)
+}
+
+/// Each network with the container alone on it.
+fn ways_of(places: Vec<Place>, text: &str) -> Result<Vec<(Network, Vec<Lease>)>> {
+    if places.is_empty() {
+        return Err(Error::new(format!("container {text} is on no network now")));
+    }
+    Ok(places.into_iter().map(|place| (place.network, vec![place.lease])).collect())
 }
 
 /// All addresses of these places.

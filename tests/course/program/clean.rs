@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use dockster_tests::{Failed, Need, Run, TempDir, Trial, trial, wait_until};
+use dockster_tests::{Failed, Need, Run, TempDir, Trial, host, trial, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -19,8 +19,12 @@ pub fn trials() -> Vec<Trial> {
         trial("clean_takes_a_killed_programs_cgroup", &[Need::Limits], takes_a_cgroup),
         trial("clean_takes_containers_that_have_ended", &[Need::User], takes_containers),
         trial("clean_takes_containers_of_root", &[Need::Root], takes_containers_of_root),
+        trial("clean_gives_back_the_wire_of_who_was_killed", &WIRED, takes_a_wire),
     ]
 }
+
+/// Bridges and rules, and a look at them.
+const WIRED: [Need; 3] = [Need::UserNamespaces, Need::Program("ip"), Need::Program("nft")];
 
 fn clean(temp: &TempDir) -> Run {
     x(&["clean"]).env("TMPDIR", temp.path())
@@ -148,6 +152,50 @@ fn containers(temp: &TempDir, own: impl Fn(Run) -> Run, place: &Path) -> Result<
     clean()?;
     assert!(!place.exists(), "an empty directory is left");
     Ok(())
+}
+
+/// Of one that was killed go links, rules and what is written down; of one that lives nothing.
+fn takes_a_wire() -> Result<(), Failed> {
+    let temp = TempDir::new();
+    x(&["rootfs", "r"]).dir(temp.path()).success()?;
+    let own = |run: Run| run.dir(temp.path()).env("XDG_RUNTIME_DIR", temp.path());
+    let script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    let run = || start(own(x(&["run", "04", "--", "r", "--", "sh", "-c", script])));
+    let clean = || own(clean(&temp)).success().map(|done| done.stdout);
+    let place = temp.join("dockster-04");
+
+    let mut lives = run()?;
+    wait_for_line(&mut lives, "ready\n")?;
+    assert!(!clean()?.contains("wire of "), "it lives");
+    assert!(place.is_dir());
+    assert_eq!(end(lives, Signal::SIGTERM)?, 9);
+    assert!(!place.exists());
+
+    let mut killed = run()?;
+    wait_for_line(&mut killed, "ready\n")?;
+    end(killed, Signal::SIGKILL)?;
+    let mut said = String::new();
+    // An ordinary user's is one process further in, and dies a moment later.
+    wait_until("what was killed is taken away", Duration::from_secs(20), || {
+        said += &clean().unwrap_or_default();
+        !place.exists()
+    })?;
+    assert_eq!(said.matches("removed: wire of 04-network-").count(), 1, "{said}");
+    assert_eq!(links_and_rules()?, "");
+    assert!(!clean()?.contains("wire of "));
+    Ok(())
+}
+
+/// Those of chapter 4, in the network that root's tests have for themselves. An ordinary
+/// user's went with the network in which they were.
+fn links_and_rules() -> Result<String, Failed> {
+    if !host().root {
+        return Ok(String::new());
+    }
+    let links = Run::new("ip").args(["-br", "link", "show", "type", "bridge"]).success()?;
+    let tables = Run::new("nft").args(["list", "tables"]).success()?;
+    let all = links.stdout + &tables.stdout;
+    Ok(all.lines().filter(|line| line.contains("dk04")).collect())
 }
 
 /// The first process of a container, by what is written down.

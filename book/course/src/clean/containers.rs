@@ -3,14 +3,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use ch01_clone::error::Context;
-use ch01_clone::{Error, Result};
+use ch01_clone::Error;
 use nix::unistd::geteuid;
 
-use super::{Cleaned, directories};
-use crate::{programs, run, tree};
+use super::{Cleaned, directories, program, said};
 
 const PROGRAM: &str = "05-lifecycle";
 
@@ -19,7 +16,7 @@ pub(super) fn clean(cleaned: &mut Cleaned) {
     let Some(place) = place().filter(|place| place.is_dir()) else { return };
     let all = directories(&place);
     if !all.is_empty() {
-        match program() {
+        match program("05") {
             Ok(program) => delete(&program, &place, &all, cleaned),
             Err(error) => cleaned.failed.push(Error::new(format!("{error:#}"))),
         }
@@ -44,13 +41,6 @@ fn place() -> Option<PathBuf> {
     run.map(|run| run.join(PROGRAM))
 }
 
-fn program() -> anyhow::Result<PathBuf> {
-    let tree = tree();
-    let chapter = programs::with_program(&tree, "05")?;
-    run::refuse_to_build_as_root(&tree, "cargo x clean")?;
-    programs::program(&programs::build(&tree, &[&chapter])?, &chapter.name)
-}
-
 /// Whether nobody needs it any more: its program has ended, or whoever made it was killed
 /// before there was one. Who makes one holds its lock.
 fn has_ended(program: &Path, container: &Path, id: &str) -> bool {
@@ -59,14 +49,4 @@ fn has_ended(program: &Path, container: &Path, id: &str) -> bool {
     let lives = ["created", "running", "paused"].into_iter().any(is);
     let alone = || File::open(container).is_ok_and(|dir| dir.try_lock().is_ok());
     !lives && (is("stopped") || alone())
-}
-
-/// What the program has printed, or why it could not.
-fn said(program: &Path, words: &[&str]) -> Result<String> {
-    let done = Command::new(program).args(words).output();
-    let done = done.call(|| format!("execve({program:?})"))?;
-    match done.status.success() {
-        true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
-        false => Err(Error::new(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
-    }
 }

@@ -8,7 +8,8 @@ use dockster_tests::TempDir;
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 
-use super::{Asked, Reply, failed, reply};
+use super::{Asked, Reply, reply};
+use crate::answers::in_one_piece;
 use crate::known::Known;
 use crate::{Lease, Network, Range};
 
@@ -273,65 +274,64 @@ fn an_answer_is_as_long_as_the_asker_takes() {
     assert!(length > 198 * 16 && records == 198 && !truncated);
 }
 
-/// Whatever comes, an answer is a message with the same id; nothing panics, and nothing
-/// but a question gets further.
+/// Who asks in mixed letters looks whether they come back so: one more thing to guess.
 #[test]
-fn thousands_of_broken_packets() {
+fn the_question_comes_back_letter_by_letter() {
     let mut world = World::new();
-    let mut seeds: Vec<Vec<u8>> = [
-        ("web.", RecordType::A),
-        ("www.front.", RecordType::AAAA),
-        ("3.0.18.172.in-addr.arpa.", RecordType::PTR),
-        ("a.long.name.of.somebody.example.com.", RecordType::MX),
-    ]
-    .map(|(name, kind)| question(name, kind).to_vec().unwrap())
-    .into();
-    let mut edns = question("web.", RecordType::A);
-    edns.edns = Some(Edns::new());
-    seeds.push(edns.to_vec().unwrap());
-    // A name that points to itself, and a message that is all counts.
-    seeds.push(b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\xc0\x0c\0\x01\0\x01".to_vec());
-    seeds.push([&b"\0\x01\x01\0\xff\xff\xff\xff\xff\xff\xff\xff"[..], &[0; 500]].concat());
-
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
-    let mut kinds = BTreeMap::new();
-    for round in 0..8_000 {
-        let mut packet = seeds[next(seeds.len())].clone();
-        for _ in 0..=next(6) {
-            let at = next(packet.len().max(1));
-            match next(5) {
-                0 if !packet.is_empty() => packet[at] ^= 1 << next(8),
-                1 if !packet.is_empty() => packet[at] = [0, 1, 0x3f, 0x40, 0xc0, 0xff][next(6)],
-                2 => packet.truncate(at),
-                3 => packet.insert(at, u8::try_from(next(256)).unwrap()),
-                _ => packet.extend_from_within(at..),
-            }
-            packet.truncate(2000);
-        }
-        let reply = world.send("front", "172.18.0.4", &packet, round);
-        let kind = match &reply {
-            Reply::Answer(bytes) => {
-                assert!(bytes.len() <= 1232, "{packet:02x?}");
-                assert_eq!((&bytes[..2], bytes[2] & 0x80), (&packet[..2], 0x80), "{packet:02x?}");
-                format!("{:?}", message(&reply).response_code)
-            }
-            Reply::Forward => {
-                let asked = Message::from_vec(&packet).unwrap();
-                assert_eq!(asked.queries.len(), 1, "{packet:02x?}");
-                assert!(failed(&packet).is_some());
-                "Forward".to_owned()
-            }
-            Reply::Silence => "Silence".to_owned(),
+    for name in ["wEb.", "A.b.fRONT.", "2.0.18.172.IN-addr.ARPA."] {
+        let packet = question(name, RecordType::ANY).to_vec().unwrap();
+        let Reply::Answer(answer) = world.send("front", "172.18.0.4", &packet, 0) else {
+            panic!("{name}: no answer");
         };
-        *kinds.entry(kind).or_insert(0) += 1;
-    }
-    for kind in ["NoError", "FormErr", "Forward", "Silence", "Refused"] {
-        assert!(kinds.get(kind).is_some_and(|count| *count > 100), "{kind}: {kinds:?}");
+        assert_eq!(answer[12..packet.len()], packet[12..], "{name}");
+        assert!(!Message::from_vec(&answer).unwrap().answers.is_empty(), "{name}");
     }
 }
+
+#[test]
+fn a_name_may_be_of_any_bytes() {
+    let mut world = World::new();
+    let mut send = |labels: &[&[u8]]| {
+        let mut packet = question("x.", RecordType::A).to_vec().unwrap();
+        let name: Vec<u8> =
+            labels.iter().flat_map(|label| [&[label.len() as u8][..], label].concat()).collect();
+        packet.splice(12..14, name);
+        shown(&world.send("front", "172.18.0.4", &packet, 0))
+    };
+    let long = [b'w'; 63];
+    assert_eq!(send(&[&long, &long, &long, &[0xff; 61]]), "Forward", "255 bytes in all");
+    assert_eq!(send(&[b"\0\xff\x80", b"\n"]), "Forward");
+    assert_eq!(send(&[b"a.b"]), "Forward");
+    assert_eq!(send(&[b"a", b"b"]), "172.18.0.2");
+}
+
+#[test]
+fn nobody_gets_a_whole_zone() {
+    let mut world = World::new();
+    for kind in [RecordType::AXFR, RecordType::IXFR] {
+        for name in ["web.", "front.", "example.com.", "18.172.in-addr.arpa."] {
+            assert_eq!(world.ask(name, kind), "Refused", "{name} {kind}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_of_others_is_cut_too() {
+    let mut asked = question("big.example.", RecordType::TXT);
+    let length = |asked: &Message, answer: usize| {
+        let cut = in_one_piece(&asked.to_vec().unwrap(), vec![7; answer]).unwrap();
+        if cut.len() == answer {
+            return answer;
+        }
+        let message = Message::from_vec(&cut).unwrap();
+        assert!(message.truncation && message.answers.is_empty());
+        assert_eq!((message.id, &message.queries), (asked.id, &asked.queries));
+        0
+    };
+    assert_eq!([512, 513, 60_000].map(|answer| length(&asked, answer)), [512, 0, 0]);
+    asked.edns = Some(Edns::new());
+    asked.edns.as_mut().unwrap().set_max_payload(1400);
+    assert_eq!([512, 1400, 1401].map(|answer| length(&asked, answer)), [512, 1400, 0]);
+}
+
+mod fuzz;

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::wire::{Answer, Ask, receive, send};
 use super::{Home, unprivileged};
+use crate::datagrams::Datagrams;
 use crate::known::Known;
 use crate::listen::{self, Names, PAUSE};
 use crate::resolvers::Resolvers;
@@ -182,7 +183,9 @@ impl Server {
                 let socket = UdpSocket::from_std(socket.into())?;
                 match &service.work {
                     Work::Names => spawn_local(listen::over_udp(socket, network, names)),
-                    Work::Port { to, .. } => spawn_local(proxy::over_udp(socket, *to)),
+                    Work::Port { to, .. } => {
+                        spawn_local(proxy::over_udp(Datagrams::new(socket)?, *to))
+                    }
                 }
             }
         })

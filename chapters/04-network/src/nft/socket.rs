@@ -103,6 +103,7 @@ impl Batch {
         // NFNL_SUBSYS_NFTABLES says whose batch it is.
         let control =
             |message| (NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 10), message);
+        // ANCHOR: batch
         let (header, begin) = control(ControlMessage::BatchBegin);
         emit(&mut bytes, 0, 0, header, begin);
         for (number, change) in self.changes.iter().enumerate() {
@@ -111,6 +112,7 @@ impl Batch {
         }
         let (header, end) = control(ControlMessage::BatchEnd);
         emit(&mut bytes, self.changes.len() as u32 + 1, 0, header, end);
+        // ANCHOR_END: batch
         bytes
     }
 

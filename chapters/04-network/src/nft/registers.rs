@@ -214,7 +214,7 @@ impl<'a> Registers<'a> {
             return if inverted { Said::Next } else { Said::NoMatch };
         };
         let Some(key) = self.read(from, len) else { return Said::NoMatch };
-        match (found(&members, &key), to) {
+        match (found(members, &key), to) {
             (Some(_), None) if !inverted => Said::Next,
             (None, None) if inverted => Said::Next,
             (Some(Member { data: Some(DataAttribute::Verdict(verdict)), .. }), Some(_)) => {

@@ -11,11 +11,10 @@ use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
 use nix::errno::Errno;
-use sha2::{Digest, Sha256};
 
-use super::Engine;
 use super::record::{Record, Status};
 use super::wire::{Join, Mode};
+use super::{Engine, mark};
 use crate::shim::wire::Change;
 
 /// A container's place on a network.
@@ -29,15 +28,7 @@ pub struct Place {
 impl Engine {
     /// Where networks are kept, and how their links and tables are called.
     pub fn site(&self) -> Site {
-        let prefix = match self.root.as_path() == Path::new("/var/lib/dockster") {
-            true => "dockster".to_owned(),
-            false => {
-                let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
-                let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("dk{hex}")
-            }
-        };
-        Site::new(self.root.join("networks"), prefix)
+        site_of(&self.root)
     }
 
     /// Who is on which network; of each container in the order in which it was joined.
@@ -227,6 +218,12 @@ impl Engine {
         }
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
+}
+
+/// Where networks of this root are kept, and how their links and tables are called.
+pub fn site_of(root: &Path) -> Site {
+    let prefix = mark(root).map_or("dockster".to_owned(), |mark| format!("dk{mark}"));
+    Site::new(root.join("networks"), prefix)
 }
 
 /// Whether it is this kernel, or what we may do here, that allows no such thing at all.

@@ -71,7 +71,9 @@ impl Street {
 
     /// `sh -c COMMAND` on the host.
     fn sh(&self, command: &str) -> Result<(), Failed> {
-        let sh = Run::new(find_program("sh").ok_or("no sh")?).args(["-c", command]);
+        // An ordinary user's PATH often lacks what is for administrators.
+        let command = format!("PATH=$PATH:/usr/sbin:/sbin; {command}");
+        let sh = Run::new(find_program("sh").ok_or("no sh")?).args(["-c", &command]);
         self.world.host.within(|| sh.success()).map(drop)
     }
 

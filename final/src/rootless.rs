@@ -8,15 +8,18 @@
 //! started it, and root of another one is nobody in there. So as long as one lives,
 //! the next command joins its user namespace, with mounts of its own.
 
+mod guests;
 pub mod keeper;
 
 use std::ffi::{CString, OsString};
 use std::os::unix::process::parent_id;
+use std::path::Path;
 
 use ch01_clone::{
-    Context, IdMaps, Namespace, Namespaces, Plan, Program, Result, Signals, Waiting, join,
+    Context, IdMaps, Namespace, Namespaces, Plan, Program, Result, Signals, Waiting, join, steps,
 };
 use ch03_cgroups::Hierarchy;
+use guests::Guests;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Pid, geteuid};
@@ -49,8 +52,9 @@ pub fn needed() -> bool {
 }
 
 /// Runs this program again inside, with the same arguments; returns its exit status.
-/// Inside is where one of `hosts` lives, and without any a new place.
-pub fn enter(mut hosts: impl Iterator<Item = i32>) -> Result<u8> {
+/// Inside is where one of `hosts` lives, or another command with this root, and without any
+/// a new place.
+pub fn enter<I: Iterator<Item = i32>>(root: &Path, hosts: impl FnOnce() -> I) -> Result<u8> {
     // The inner program shall find a delegated cgroup empty of strangers, and we are one.
     if let Ok(hierarchy) = Hierarchy::probe() {
         hierarchy.step_aside()?;
@@ -69,12 +73,17 @@ pub fn enter(mut hosts: impl Iterator<Item = i32>) -> Result<u8> {
     let mut program = Program::new(std::iter::once(exe.into_os_string()).chain(args.skip(1)), env)?;
     program.dies_with_parent = true;
     let signals = Signals::catch()?.without_insisting();
+    let guests = Guests::of(root)?;
+    let mut hosts = hosts().chain(guests.pids());
+    // Who is paused at a step does not keep the others out.
+    let held = (!steps::watched()).then_some(guests);
     // One that ends just now cannot be joined any more, but perhaps the next.
     let child = match hosts.find_map(|host| joined(Pid::from_raw(host), &program).ok()) {
         Some(child) => child,
         None => new(&program)?,
     };
     let (child, _) = child.start()?;
+    held.map_or_else(|| Guests::of(root), Ok)?.add(child.pid().as_raw());
     Ok(child.wait_forwarding(signals)?.code())
 }
 

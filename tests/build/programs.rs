@@ -13,6 +13,8 @@ pub fn trials() -> Vec<Trial> {
         beside("what_is_mounted_is_not_in_the_layer", &[], mounted),
         beside("caches_are_kept_and_leave_no_trace", &[], caches),
         beside("secrets_stay_secret", &[], secrets),
+        beside("programs_reach_others", &[], fetched),
+        beside("programs_get_the_network_that_was_said", &[], networks),
         beside("here_documents_are_run", &[], documents),
         beside("a_program_that_fails_ends_the_build", &[], failing),
         beside("a_quiet_build_says_only_the_id", &[], quiet),
@@ -183,4 +185,46 @@ fn interrupted() -> Result<(), Failed> {
         shop.house.nothing_left()?;
     }
     Ok(())
+}
+
+/// A server on the network of the test; an ordinary user's bridge is elsewhere, so there it
+/// is a container's.
+fn fetched() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    let serve = "mkdir /w; echo served >/w/page; exec httpd -f -p 8000 -h /w";
+    let words = ["run", "-d", "--name", "server", "busybox", "sh", "-c", serve];
+    shop.house.dockster(words).success()?;
+    let look = ["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "server"];
+    let address = shop.house.dockster(look).success()?.stdout.trim().to_owned();
+    let get = "until wget -q -O /got http://server.test:8000/page; do sleep 0.1; done";
+    shop.write("Dockerfile", &format!("FROM busybox\nRUN {get}\n"))?;
+    let host = format!("server.test:{address}");
+    shop.build(["-t", "it", "--add-host", &host]).success()?;
+    assert_eq!(shop.says("cat /got")?, "served\n");
+    shop.house.dockster(["rm", "-f", "server"]).success()?;
+    shop.house.nothing_left()
+}
+
+fn networks() -> Result<(), Failed> {
+    let shop = Workshop::new(&[])?;
+    let dockerfile = |flag: &str| {
+        format!(
+            "FROM busybox\nRUN {flag} ls /sys/class/net >/links; readlink /proc/self/ns/net >/ns\n"
+        )
+    };
+    let ours = std::fs::read_link("/proc/self/ns/net")?;
+    let built = |flag: &str, options: &[&str]| -> Result<String, Failed> {
+        shop.write("Dockerfile", &dockerfile(flag))?;
+        shop.build(options.iter().copied().chain(["-t", "it"])).success()?;
+        shop.says("cat /links /ns")
+    };
+    assert!(built("", &[])?.starts_with("eth0\nlo\n"));
+    assert!(built("--network=none", &[])?.starts_with("lo\nnet:"));
+    assert!(built("", &["--network", "none"])?.starts_with("lo\nnet:"));
+    let host = ours.to_string_lossy();
+    assert!(built("", &["--network", "host"])?.contains(&*host));
+    assert!(built("--network=host", &["--allow", "network.host"])?.contains(&*host));
+    shop.fails(&dockerfile("--network=host"))?.complains("RUN --network=host is not allowed")?;
+    shop.fails(&dockerfile("--network=moon"))?.complains("a build has no network \"moon\"")?;
+    shop.house.nothing_left()
 }

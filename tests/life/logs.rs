@@ -201,6 +201,7 @@ fn a_full_disk() -> Result<(), Failed> {
             seq 20000; : >/marks/done
             while [ ! -e /marks/free ]; do sleep 0.05; done
             echo back; : >/marks/back; sleep 1000' >/dev/null
+        until "$DOCKSTER" logs it | grep -q first; do sleep 0.05; done
         dd if=/dev/zero of="$DIR/fill" bs=4k 2>/dev/null || true
         : >"$DIR.marks/go"
         while [ ! -e "$DIR.marks/done" ]; do sleep 0.05; done

@@ -13,11 +13,13 @@ mod street;
 #[path = "../run/tools.rs"]
 #[allow(dead_code)]
 mod tools;
+mod usual;
 mod wires;
 
 fn main() {
     dockster_tests::on_a_network_of_its_own();
     let topics = [
+        usual::trials(),
         crashes::trials(),
         modes::trials(),
         names::trials(),

@@ -6,6 +6,7 @@
 mod attached;
 mod beside;
 mod crowds;
+mod datagrams;
 mod explains;
 mod forwards;
 mod hostile;
@@ -15,6 +16,7 @@ mod killed;
 mod lan;
 mod names;
 mod netd;
+mod others;
 mod packets;
 mod proxy;
 mod published;
@@ -27,7 +29,8 @@ mod world;
 use dockster_tests::run;
 
 fn main() {
-    let rooms = [names::PARTS, hostile::PARTS, netd::PARTS, proxy::PARTS].concat();
+    let rooms =
+        [names::PARTS, hostile::PARTS, netd::PARTS, proxy::PARTS, datagrams::PARTS].concat();
     room::play(&rooms);
     let links: &[_] =
         &[attached::PARTS, beside::PARTS, crowds::PARTS, kept::PARTS, killed::PARTS].concat();
@@ -41,10 +44,14 @@ fn main() {
     ]
     .concat();
     match std::env::var(hosts::PART) {
-        Ok(part) => hosts::play(&[links, rules, crowds::PLAYED].concat(), &part),
+        Ok(part) => hosts::play(&[links, rules, others::PARTS, crowds::PLAYED].concat(), &part),
         Err(_) => {
             let trials = links.iter().map(hosts::trial_of).chain(rules.iter().map(lan::trial_of));
-            run(trials.chain(killed::trials()).chain(room::trials(&rooms)).collect())
+            run(trials
+                .chain(killed::trials())
+                .chain(room::trials(&rooms))
+                .chain(others::trials())
+                .collect())
         }
     }
 }

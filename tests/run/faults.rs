@@ -103,7 +103,7 @@ fn a_failure_at_any_step() -> Result<(), Failed> {
         }
         one_sentence(&done, &format!("dockster: {step}: "))?;
         // Tear-down that has failed is done again by the next command; all else was done.
-        if ["remove-cgroup", "forget"].contains(&step.as_str()) {
+        if ["remove-cgroup", "detach", "forget"].contains(&step.as_str()) {
             house.dockster(["ps"]).success()?;
         }
         works_again(&house, &fail)?;

@@ -105,8 +105,19 @@ fn first(text: &str) -> &str {
 
 fn the_portrait_tells_what_is_seen_inside() -> Result<(), Failed> {
     let house = House::empty();
-    let done =
-        house.run(["--plain", "--hostname", "sitter", "-w", "/tmp", "hello", "facts"]).success()?;
+    let done = house
+        .run([
+            "--plain",
+            "--hostname",
+            "sitter",
+            "-w",
+            "/tmp",
+            "--network",
+            "none",
+            "hello",
+            "facts",
+        ])
+        .success()?;
     let rows = rows(&done.stdout);
     let facts: BTreeMap<_, _> =
         done.stdout.lines().filter_map(|line| line.split_once(' ')).collect();

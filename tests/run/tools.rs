@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::RwLock;
+use std::sync::{OnceLock, RwLock};
 use std::time::Duration;
 
 use dockster_tests::{
@@ -94,14 +95,42 @@ impl House {
         self.dir.join(name)
     }
 
-    /// `dockster WORDS`.
+    /// `dockster WORDS`. The slow machine's kernel has no bridges.
     pub fn dockster<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
+        let mut words: Vec<_> = words.into_iter().collect();
+        let makes = matches!(words.first(), Some(&("run" | "create")));
+        if makes && host().is_slow() && !words.contains(&"--network") {
+            words.splice(1..1, ["--network", "none"]);
+        }
+        if makes || words.first() == Some(&"build") {
+            self.tell_no_way_out();
+        }
         Run::new(DOCKSTER).env("DOCKSTER_ROOT", self.root()).args(words)
+    }
+
+    /// Where nothing leads out of an ordinary user's networks, each root says so once: here
+    /// it has done that already. (`tests/net/usual.rs` looks at it.)
+    fn tell_no_way_out(&self) {
+        static REASON: OnceLock<String> = OnceLock::new();
+        let networks = self.root().join("networks");
+        if host().root || networks.join("no-way-out").exists() {
+            return;
+        }
+        let reason = REASON.get_or_init(|| {
+            let root = TempDir::new();
+            let run = Run::new(DOCKSTER).args(["run", "--rm", "hello"]);
+            let _ = run.env("DOCKSTER_ROOT", root.path()).done();
+            fs::read_to_string(root.join("networks/no-way-out")).unwrap_or_default()
+        });
+        let mut dirs = fs::DirBuilder::new();
+        if !reason.is_empty() && dirs.recursive(true).mode(0o700).create(&networks).is_ok() {
+            let _ = fs::write(networks.join("no-way-out"), reason);
+        }
     }
 
     /// `dockster run --rm WORDS`.
     pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
-        self.dockster(["run", "--rm"]).args(words)
+        self.dockster(["run", "--rm"].into_iter().chain(words))
     }
 
     /// `dockster run --rm OPTIONS busybox sh -c SCRIPT`.

@@ -33,10 +33,13 @@ pub struct Step {
 pub type Observer = Box<dyn FnMut(&Step, Option<i32>) -> Result<()> + Send>;
 
 static WATCHED: AtomicBool = AtomicBool::new(false);
-static WATCHER: Mutex<Watcher> = Mutex::new(Watcher { child: None, road: Road::Nobody });
+static WATCHER: Mutex<Watcher> =
+    Mutex::new(Watcher { child: None, fixed: false, road: Road::Nobody });
 
 struct Watcher {
     child: Option<i32>,
+    /// Whether a new child is not the one that the steps are about.
+    fixed: bool,
     road: Road,
 }
 
@@ -86,8 +89,17 @@ pub fn tell(step: Step) -> Result<()> {
 /// In the parent: steps are about this child from now on.
 pub(crate) fn about(child: i32) {
     if watched() {
-        watcher().child = Some(child);
+        let mut watcher = watcher();
+        watcher.child = if watcher.fixed { watcher.child } else { Some(child) };
     }
+}
+
+/// Whatever children `body` makes, its steps are about the one that there was before.
+pub fn aside<T>(body: impl FnOnce() -> T) -> T {
+    let before = std::mem::replace(&mut watcher().fixed, true);
+    let done = body();
+    watcher().fixed = before;
+    done
 }
 
 /// In the child: its steps are told over the gate from now on.

@@ -23,6 +23,7 @@ use crate::link::Link;
 use crate::links::{Links, Veth};
 use crate::network::Network;
 use crate::networks::Networks;
+use crate::obstacles::warnings;
 
 /// In every network namespace the loopback is the first link, and switched off.
 const LOOPBACK: u32 = 1;
@@ -93,8 +94,13 @@ impl Networks {
         made.push((network.clone(), lease.clone()));
         let bridge = self.bridge(&ends.host.links, &network)?;
         wire(ends, &network, &lease, &bridge)?;
-        self.admit(&ends.host, &network, &lease)
+        self.admit(&ends.host, &network, &lease)?;
         // ANCHOR_END: order
+        // Told when the network comes up; whoever comes later can ask `network explain`.
+        if self.leases(&network)?.len() == 1 {
+            self.notes.extend(warnings(&network));
+        }
+        Ok(())
     }
 }
 

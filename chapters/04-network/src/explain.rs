@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use crate::firewall::SETS;
 use crate::links::Links;
 use crate::nft::{Rule, Socket};
+use crate::obstacles::{Obstacle, obstacles};
 use crate::{Lease, Network};
 
 /// The chains in the order of a packet's way, and when the kernel asks them.
@@ -61,6 +62,18 @@ pub fn explain(prefix: &str, network: &Network, leases: &[Lease]) -> Result<Stri
             let _ = writeln!(text, "\n  @{}: {}", set.name, set.comment);
             elements.iter().for_each(|element| text += &format!("    {element}\n"));
         }
+    }
+    text += &others(network)?;
+    Ok(text)
+}
+
+/// What other software's rules drop, and the command that lets it pass.
+fn others(network: &Network) -> Result<String> {
+    let obstacles = obstacles(network)?;
+    let mut text = "\nother tables".to_owned();
+    text += if obstacles.is_empty() { ": none that drops these packets\n" } else { "\n" };
+    for Obstacle { packets, place, cure } in obstacles {
+        let _ = write!(text, "  {packets}\n    is dropped by {place}\n    as root: {cure}\n");
     }
     Ok(text)
 }

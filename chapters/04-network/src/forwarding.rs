@@ -152,7 +152,7 @@ fn listeners_to_routers() -> Result<Before> {
 }
 
 /// Whether a table is a Dockster's: `dockster`, or `dk` and eight hexadecimal digits.
-fn is_ours(table: &str) -> bool {
+pub fn is_ours(table: &str) -> bool {
     let hex = |rest: &str| rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_hexdigit());
     table == "dockster" || table.strip_prefix("dk").is_some_and(hex)
 }

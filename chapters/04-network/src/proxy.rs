@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::try_join;
 use rustix::net::sockopt::set_socket_keepalive;
 use rustix::net::{Shutdown, shutdown};
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::{AbortHandle, JoinSet};
@@ -26,9 +26,10 @@ use crate::listen::PAUSE;
 /// Connections through one port at a time. More wait in the listener's queue.
 const CONNECTIONS: usize = 1024;
 
-/// What is under way in one direction of a connection: a pipe's (pipe(7)). Who does not
-/// read stops who writes.
-const BUFFER: usize = 64 * 1024;
+/// What is under way in one direction of a connection. Who does not read stops who writes.
+/// It is a pipe as one comes (pipe(7)), and for those who fill it a larger one: half the work.
+const ROOM: usize = 64 * 1024;
+const MORE_ROOM: usize = 256 * 1024;
 
 /// How long a container may take to accept.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,12 +76,18 @@ async fn relay(outer: TcpStream, to: SocketAddr) {
 /// a socket to a pipe, and from there to the other (splice(2)).
 async fn pass(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let mut room = ROOM;
     loop {
         // The pipe is empty: what would block is the socket.
-        let come = || Ok(splice(from, None, &write, None, BUFFER, SpliceFlags::NONBLOCK)?);
+        let come = || Ok(splice(from, None, &write, None, room, SpliceFlags::NONBLOCK)?);
         let mut left = from.async_io(Interest::READABLE, come).await?;
-        if left == 0 {
-            return Ok(shutdown(to, Shutdown::Write)?);
+        match left {
+            0 => return Ok(shutdown(to, Shutdown::Write)?),
+            // Whoever is nobody has so many pages for all pipes: if there are none left, it stays.
+            ROOM if room == ROOM && fcntl_setpipe_size(&write, MORE_ROOM).is_ok() => {
+                room = MORE_ROOM;
+            }
+            _ => {}
         }
         while left > 0 {
             let go = || Ok(splice(&read, None, to, None, left, SpliceFlags::NONBLOCK)?);

@@ -8,6 +8,7 @@ use ch01_clone::error::Cause;
 use ch01_clone::{Context, Error, Result};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
+use netlink_packet_route::link::LinkAttribute;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType,
 };
@@ -19,17 +20,37 @@ impl Links {
     /// How long packets to the outside may be: what the default route says, else its link.
     /// Without one there is no outside, and it is what an ethernet has.
     pub fn mtu(&self) -> Answer<u32> {
-        // Addresses of documentation (RFC 5737, 3849): nobody's, so only the default route is theirs.
-        let outside =
-            [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::from(0x2001_0db8 << 96 | 1).into()];
-        for address in outside {
-            let Some(route) = self.route_to(address)? else { continue };
+        for v4 in [true, false] {
+            let Some(route) = self.route_to(outside(v4))? else { continue };
             if let Some(mtu) = self.mtu_of(&route)? {
                 // What a bridge can at most; a loopback has one more.
                 return Ok(mtu.min(65535));
             }
         }
         Ok(1500)
+    }
+
+    /// The link of the default route: its name and number.
+    pub fn way_out(&self, v4: bool) -> Answer<Option<(String, u32)>> {
+        let Some(route) = self.route_to(outside(v4))? else { return Ok(None) };
+        let link = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Oif(index) => Some(*index),
+            _ => None,
+        });
+        Ok(match link {
+            Some(index) => self.name_of(index)?.map(|name| (name, index)),
+            None => None,
+        })
+    }
+
+    fn name_of(&self, index: u32) -> Answer<Option<String>> {
+        let request = self.handle.link().get().match_index(index).execute();
+        let link = self.ask(async { std::pin::pin!(request).try_next().await })?;
+        let name = |attribute: &LinkAttribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.clone()),
+            _ => None,
+        };
+        Ok(link.and_then(|link| link.attributes.iter().find_map(name)))
     }
 
     fn mtu_of(&self, route: &RouteMessage) -> Answer<Option<u32>> {
@@ -78,6 +99,15 @@ impl Links {
             routes.extend(dump.iter().filter_map(destination));
         }
         Ok(routes.into_iter().map(|range| (range, "a route of the host".to_owned())).collect())
+    }
+}
+
+/// A dummy address (RFC 7600), and one of documentation (RFC 9637): nobody's, so only the
+/// default route is theirs.
+fn outside(v4: bool) -> IpAddr {
+    match v4 {
+        true => Ipv4Addr::new(192, 0, 0, 8).into(),
+        false => Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1).into(),
     }
 }
 

@@ -217,22 +217,6 @@ pub(crate) fn space(patient: &Patient) -> Finding {
     }
 }
 
-pub(crate) fn forwarding(_: &Patient) -> Finding {
-    let docker = Path::new("/sys/class/net/docker0").exists();
-    let firewalld = Path::new("/run/firewalld").exists();
-    match (docker, firewalld) {
-        (false, false) => Finding::ok("neither docker's nor firewalld's"),
-        (true, _) => Finding::warn(
-            "docker drops what is forwarded for others",
-            "sudo iptables -I DOCKER-USER -j ACCEPT",
-        ),
-        (false, true) => Finding::warn(
-            "firewalld decides what is forwarded",
-            "sudo firewall-cmd --zone=trusted --add-interface=dockster0",
-        ),
-    }
-}
-
 pub(crate) fn name_servers(_: &Patient) -> Finding {
     let servers = servers(&text("/etc/resolv.conf"));
     let upstream = Path::new("/run/systemd/resolve/resolv.conf");

@@ -46,15 +46,18 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(found: impl Into<String>) -> Self {
+    /// All is well.
+    pub fn ok(found: impl Into<String>) -> Self {
         Self { verdict: Verdict::Ok, found: found.into(), cure: Cure::default() }
     }
 
-    fn warn(found: impl Into<String>, cure: impl Into<Cure>) -> Self {
+    /// Something will not work.
+    pub fn warn(found: impl Into<String>, cure: impl Into<Cure>) -> Self {
         Self { verdict: Verdict::Warn, found: found.into(), cure: cure.into() }
     }
 
-    fn fail(found: impl Into<String>, cure: impl Into<Cure>) -> Self {
+    /// No container will run.
+    pub fn fail(found: impl Into<String>, cure: impl Into<Cure>) -> Self {
         Self { verdict: Verdict::Fail, found: found.into(), cure: cure.into() }
     }
 }
@@ -85,7 +88,7 @@ impl Patient {
 pub type Check = fn(&Patient) -> Finding;
 
 /// All checks by name, in the order in which one cures.
-pub const CHECKS: [(&str, Check); 16] = [
+pub const CHECKS: [(&str, Check); 15] = [
     ("kernel", facts::kernel),
     ("container around us", facts::container),
     ("kinds of namespaces", facts::namespaces),
@@ -100,6 +103,5 @@ pub const CHECKS: [(&str, Check); 16] = [
     ("no internal processes", facts::internal_processes),
     ("controllers", facts::controllers),
     ("nf_tables", trials::nf_tables),
-    ("firewall", facts::forwarding),
     ("name servers", facts::name_servers),
 ];

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use ch01_clone::Error;
-use ch06_images::build::Options;
+use ch04_network::files;
+use ch06_images::build::{Net, Options};
 use ch06_images::registry::Platform;
 use clap::{Args, Subcommand};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -39,6 +40,15 @@ pub struct BuildArgs {
     /// A file for `RUN --mount=type=secret,id=NAME`
     #[arg(long, value_name = "id=NAME,src=FILE")]
     secret: Vec<String>,
+    /// What network programs are on: default, none or host
+    #[arg(long, value_name = "NETWORK", default_value = "default")]
+    network: String,
+    /// What Dockerfiles may ask for: network.host
+    #[arg(long, value_name = "RIGHT", value_parser = ["network.host"])]
+    allow: Vec<String>,
+    /// A line for the programs' /etc/hosts: NAME:ADDRESS
+    #[arg(long, value_name = "HOST")]
+    add_host: Vec<String>,
     /// One more label for the image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -110,6 +120,7 @@ pub fn build(engine: &Engine, args: &BuildArgs) -> anyhow::Result<u8> {
                 }
             },
             output,
+            hosts: args.add_host.iter().map(|text| files::extra(text)).collect::<Result<_, _>>()?,
         },
     );
     match built {
@@ -178,6 +189,8 @@ impl BuildArgs {
             target: self.target.clone(),
             args,
             secrets: self.secret.iter().map(|text| secret(text)).collect::<Result<_, _>>()?,
+            network: Net::parse(&self.network)?,
+            host_allowed: !self.allow.is_empty(),
             labels: self
                 .label
                 .iter()

@@ -1,6 +1,9 @@
 //! `dockster doctor`: what on this machine stands in the way, and the cure.
 //!
-//! The checks themselves are the library `doctor`, which `cargo x doctor` uses as well.
+//! The checks of the machine are the library `doctor`, which `cargo x doctor` uses as well;
+//! those of its network are here.
+
+mod network;
 
 use std::path::Path;
 
@@ -20,7 +23,7 @@ pub fn doctor(args: DoctorArgs, root: &Path) -> anyhow::Result<u8> {
     let patient = Patient::here(root)?;
     let color = report::colored() && !args.plain;
     let mut worst = 0;
-    for (name, check) in CHECKS {
+    for (name, check) in CHECKS.into_iter().chain(network::CHECKS) {
         let finding = check(&patient);
         worst = worst.max(u8::from(finding.verdict == Verdict::Fail));
         match args.plain {

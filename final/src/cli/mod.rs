@@ -282,8 +282,8 @@ pub fn main() -> ExitCode {
                 Command::Create(args) => args.before_entering()?,
                 _ => {}
             }
-            let hosts = engine::people_in(&root, cli.command.container());
-            return Ok(rootless::enter(hosts)?);
+            let hosts = || engine::people_in(&root, cli.command.container());
+            return Ok(rootless::enter(&root, hosts)?);
         }
         if cli.command.starts_programs() {
             protect()?;

@@ -8,13 +8,14 @@ use ch04_network::{DEFAULT, ports};
 use clap::Args;
 
 use crate::engine::wire::{Join, Mode, Wire};
+use crate::rootless;
 
 /// How it is joined to networks.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct WireArgs {
     /// The network that it is on: bridge, none, host, container:NAME or one of your own, in
-    /// words name=NAME,alias=NAME,ip=ADDRESS [default: none, or bridge with --publish]
+    /// words name=NAME,alias=NAME,ip=ADDRESS [default: bridge]
     #[arg(long, alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
     /// One more name for it on its network
@@ -70,12 +71,14 @@ impl WireArgs {
         if let Mode::Container(_) = mode {
             self.conflicts(hostname)?;
         }
-        if mode == Mode::Host && !self.publish.is_empty() {
+        // A user's words are read twice: outside, and by the inner program.
+        if mode == Mode::Host && !self.publish.is_empty() && !rootless::needed() {
             eprintln!("WARNING: Published ports are discarded when using host network mode");
         }
         Ok(Wire {
             mode,
             joins,
+            unasked: self.unasked(),
             publish,
             publish_all: self.publish_all,
             exposed,
@@ -116,11 +119,13 @@ impl WireArgs {
             joins.push(Join { network: DEFAULT.to_owned(), ..Join::default() });
         }
         self.first(&mut joins[0])?;
-        let said = !self.network.is_empty() || !self.publish.is_empty() || self.publish_all;
-        match said {
-            true => Ok((Mode::Bridges, joins)),
-            false => Ok((Mode::None, Vec::new())),
-        }
+        Ok((Mode::Bridges, joins))
+    }
+
+    /// Whether nothing is said that needs a network.
+    fn unasked(&self) -> bool {
+        let published = self.publish_all || !self.publish.is_empty();
+        self.network.is_empty() && self.mac_address.is_none() && !published
     }
 
     /// What is said of its network in options of their own is about the first.

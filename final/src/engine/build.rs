@@ -4,13 +4,15 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use ch01_clone::{Context, Result, Signals};
 use ch02_chroot::{Attributes, Mount};
+use ch04_network::{DEFAULT, files};
 use ch06_images::Image;
-use ch06_images::build::{Extra, Failure, Hands, Options, Program, Take};
+use ch06_images::build::{Extra, Failure, Hands, Net, Options, Program, Take};
 use nix::sys::signal::SigSet;
 
 use super::containers::{Outcome, RunOptions};
 use super::health::HealthCheck;
 use super::points::{Wanted, What};
+use super::wire::{Join, Mode, Wire};
 use super::{Engine, names};
 use crate::shim::local::Local;
 
@@ -25,19 +27,29 @@ pub struct Onlooker<'a> {
     pub say: &'a mut dyn FnMut(&str),
     /// Where the output of the programs goes.
     pub output: OwnedFd,
+    /// Lines for the programs' /etc/hosts.
+    pub hosts: Vec<files::Extra>,
 }
 
 impl Engine {
     /// Builds an image.
     pub fn build(&self, options: &Options, onlooker: Onlooker<'_>) -> Result<Image, Failure> {
         self.sweep()?;
-        let Onlooker { provide, say, output } = onlooker;
-        let mut run = |program: &Program<'_>, take: Take<'_>| self.run_step(program, &output, take);
+        let Onlooker { provide, say, output, hosts } = onlooker;
+        let mut run = |program: &Program<'_>, take: Take<'_>| {
+            self.run_step(program, wire(program.network, &hosts), &output, take)
+        };
         self.store.build(options, &mut Hands { provide, run: &mut run, say })
     }
 
     /// Runs a program in a container of its own, and removes that.
-    fn run_step(&self, program: &Program<'_>, output: &OwnedFd, take: Take<'_>) -> Result<u8> {
+    fn run_step(
+        &self,
+        program: &Program<'_>,
+        wire: Wire,
+        output: &OwnedFd,
+        take: Take<'_>,
+    ) -> Result<u8> {
         let signals = Signals::catch()?;
         let options = RunOptions {
             image: program.image.id.clone(),
@@ -47,6 +59,7 @@ impl Engine {
             remove: true,
             health: Some(HealthCheck::none()),
             mounts: program.extras.iter().map(wanted).collect(),
+            wire,
             ..RunOptions::default()
         };
         let id = names::new_id()?;
@@ -64,6 +77,19 @@ impl Engine {
         // From here on a signal ends us as it does any other program.
         SigSet::all().thread_unblock().call(|| "sigprocmask(SIG_UNBLOCK)")?;
         Ok(stopped.map_or(status, |signal| 128 + signal as u8))
+    }
+}
+
+/// How a program is joined to a network.
+fn wire(network: Net, hosts: &[files::Extra]) -> Wire {
+    let extras = hosts.to_vec();
+    match network {
+        Net::None => Wire { extras, ..Wire::default() },
+        Net::Host => Wire { mode: Mode::Host, extras, ..Wire::default() },
+        Net::Default => {
+            let joins = vec![Join { network: DEFAULT.to_owned(), ..Join::default() }];
+            Wire { mode: Mode::Bridges, joins, unasked: true, extras, ..Wire::default() }
+        }
     }
 }
 

@@ -69,6 +69,21 @@ impl Engine {
         netd::bring_up(&dir, &wanted, Service::open, gone)
     }
 
+    /// Tells a user that their networks lead nowhere: each time that the keeper is a new one
+    /// if a network was `asked` for, and else once, until there is another reason.
+    pub(super) fn tell_no_way_out(&self, asked: bool) -> Result<()> {
+        match rootless::inside() {
+            true => Keeper::tell_no_way_out(&self.site().dir, asked),
+            false => Ok(()),
+        }
+    }
+
+    /// Why a user's networks lead nowhere, if they do not.
+    pub(super) fn no_way_out(&self) -> Option<String> {
+        let keeper = rootless::inside().then(|| Keeper::find(&self.site().dir)).flatten();
+        keeper.and_then(|keeper| keeper.no_way_out)
+    }
+
     /// The sockets that are needed by all who are on networks now.
     fn wanted(&self, networks: &Networks, reach: Reach) -> Result<Vec<Service>> {
         let mut all = Vec::new();

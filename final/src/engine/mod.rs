@@ -103,13 +103,13 @@ impl Engine {
 
     /// The cgroup that holds those of our containers; another root has another one.
     fn cgroup_parent(&self) -> String {
-        match self.root.as_path() == Path::new("/var/lib/dockster") {
-            true => "dockster".to_owned(),
-            false => {
-                let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
-                let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("dockster-{hex}")
-            }
-        }
+        mark(&self.root).map_or("dockster".to_owned(), |mark| format!("dockster-{mark}"))
     }
+}
+
+/// What is in the names of all that a root has outside of itself; the usual one has no mark.
+fn mark(root: &Path) -> Option<String> {
+    let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
+    let hex = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    (root != Path::new("/var/lib/dockster")).then_some(hex)
 }

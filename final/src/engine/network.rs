@@ -6,15 +6,15 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use ch01_clone::{Context, Error, Result};
+use ch01_clone::{Context, Error, Result, steps};
 use ch04_network::choice::choose;
 use ch04_network::explain::explain;
 use ch04_network::{Ask, Lease, Network, Networks, Port, Site};
-use sha2::{Digest, Sha256};
+use nix::errno::Errno;
 
-use super::Engine;
 use super::record::{Record, Status};
 use super::wire::{Join, Mode};
+use super::{Engine, mark};
 use crate::shim::wire::Change;
 
 /// A container's place on a network.
@@ -28,15 +28,7 @@ pub struct Place {
 impl Engine {
     /// Where networks are kept, and how their links and tables are called.
     pub fn site(&self) -> Site {
-        let prefix = match self.root.as_path() == Path::new("/var/lib/dockster") {
-            true => "dockster".to_owned(),
-            false => {
-                let digest = Sha256::digest(self.root.as_os_str().as_encoded_bytes());
-                let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("dk{hex}")
-            }
-        };
-        Site::new(self.root.join("networks"), prefix)
+        site_of(&self.root)
     }
 
     /// Who is on which network; of each container in the order in which it was joined.
@@ -65,11 +57,20 @@ impl Engine {
             let ports = if internal { Vec::new() } else { std::mem::take(&mut ports) };
             asks.push(ask(record, join, ports));
         }
-        let attached = self.on_the_wire(&mut networks, |networks| {
+        let attach = |networks: &mut Networks| {
             networks.attach(netns.as_fd(), &asks)?;
             networks.notes().iter().for_each(|note| eprintln!("dockster: {note}"));
             Ok(())
-        });
+        };
+        // Whoever helps with it is not whom the steps are about.
+        let attached = steps::aside(|| self.on_the_wire(&mut networks, attach));
+        let attached = match attached {
+            Err(error) if wire.unasked && impossible(&error) => {
+                eprintln!("dockster: it has no network here: {error}");
+                self.release(&mut networks, record)
+            }
+            done => done.and_then(|()| self.tell_no_way_out(!wire.unasked)),
+        };
         let places = attached.and_then(|()| places_of(&networks, Some(&record.id)));
         drop(networks);
         places.and_then(|places| self.write_name_files(record, hostname, &places)).inspect_err(
@@ -145,7 +146,11 @@ impl Engine {
         self.on_the_wire(&mut networks, |_| {
             ways.iter().try_for_each(|(network, leases)| {
                 explain(&prefix, network, leases).map(|way| show(&way))
-            })
+            })?;
+            self.no_way_out().into_iter().for_each(|reason| {
+                show(&format!("\nfrom here nobody outside is reached: {reason}\n"));
+            });
+            Ok(())
         })
     }
 
@@ -173,9 +178,10 @@ impl Engine {
             let (netns, asks) = (namespace(pid)?, [ask(&record, &join, Vec::new())]);
             let attach = |networks: &mut Networks| networks.attach(netns.as_fd(), &asks).map(drop);
             self.on_the_wire(&mut networks, attach)?;
+            self.tell_no_way_out(true)?;
         }
         drop(networks);
-        wire.mode = Mode::Bridges;
+        (wire.mode, wire.unasked) = (Mode::Bridges, false);
         wire.joins.push(join);
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
@@ -212,6 +218,20 @@ impl Engine {
         }
         self.change(&record, &Change { wire: Some(wire), ..Change::default() })
     }
+}
+
+/// Where networks of this root are kept, and how their links and tables are called.
+pub fn site_of(root: &Path) -> Site {
+    let prefix = mark(root).map_or("dockster".to_owned(), |mark| format!("dk{mark}"));
+    Site::new(root.join("networks"), prefix)
+}
+
+/// Whether it is this kernel, or what we may do here, that allows no such thing at all.
+fn impossible(error: &Error) -> bool {
+    use Errno::{EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, EROFS};
+    let missing = [ENOENT, ENOSYS, EAFNOSUPPORT, EOPNOTSUPP, EPROTONOSUPPORT];
+    let forbidden = [EACCES, EPERM, EROFS];
+    error.errno.is_some_and(|errno| missing.contains(&errno) || forbidden.contains(&errno))
 }
 
 fn ask(record: &Record, join: &Join, ports: Vec<Port>) -> Ask {

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use ch01_clone::{Context, Error, Result};
 use ch02_chroot::Mount;
-use ch04_network::Protocol;
 use ch04_network::files::{Dns, Extra};
 use ch04_network::ports::Publish;
+use ch04_network::{DEFAULT, Protocol};
 use ch06_images::Image;
 use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Wire {
     pub mode: Mode,
     /// The networks that it is on, the first being `eth0`.
     pub joins: Vec<Join>,
+    /// Nobody asked for a network: where none can be had, it goes without.
+    pub unasked: bool,
     /// What is published of it.
     pub publish: Vec<Publish>,
     /// Whether all that is exposed is published, too, at ports of the host that are free.
@@ -132,7 +134,8 @@ impl Engine {
                 let name = nix::unistd::gethostname().call(|| "gethostname")?;
                 options.hostname = Some(name.to_string_lossy().into_owned());
             }
-            Mode::Bridges => {
+            // The default one is always there.
+            Mode::Bridges if options.wire.joins.iter().any(|join| join.network != DEFAULT) => {
                 let networks = self.site().lock()?;
                 for join in &mut options.wire.joins {
                     join.network = networks.find(&join.network)?.name.clone();

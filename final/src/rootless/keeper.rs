@@ -29,6 +29,9 @@ pub const NAME: &str = "dockster-keeper";
 /// Its file, beside the networks.
 const FILE: &str = "keeper.json";
 
+/// What a user was last told of why there is no way out.
+const TOLD: &str = "no-way-out";
+
 /// An address that no host has, at which pasta is told to answer (RFC 3927).
 const PASTA_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
 
@@ -50,6 +53,9 @@ pub struct Keeper {
     pub resolver: Option<IpAddr>,
     /// Why there is none: then containers reach each other, and nobody else.
     pub no_way_out: Option<String>,
+    /// Whether its user was told of that.
+    #[serde(default)]
+    told: bool,
 }
 
 impl Keeper {
@@ -71,7 +77,8 @@ impl Keeper {
         let (child, _) = plan.spawn(become_keeper)?.start()?;
         let gone = || Error::new("the keeper of the network namespace has ended");
         let process = Incarnation::of(child.pid().as_raw()).ok_or_else(gone)?;
-        let mut keeper = Self { process, way_out: None, resolver: None, no_way_out: None };
+        let mut keeper =
+            Self { process, way_out: None, resolver: None, no_way_out: None, told: false };
         keeper.save(networks)?;
         // From here on it is written down, and ends by `end`.
         child.leave();
@@ -79,14 +86,28 @@ impl Keeper {
             Ok((way, resolver)) => {
                 (keeper.way_out, keeper.resolver) = (Some(way), Some(resolver));
             }
-            Err(error) => {
-                // Said once: those who come later read it in the file.
-                eprintln!("dockster: containers reach each other, but not the outside: {error}");
-                keeper.no_way_out = Some(error.to_string());
-            }
+            Err(error) => keeper.no_way_out = Some(error.to_string()),
         }
         keeper.save(networks)?;
         Ok(keeper)
+    }
+
+    /// Tells why nobody outside is reached: see `Engine::tell_no_way_out`.
+    pub fn tell_no_way_out(networks: &Path, asked: bool) -> Result<()> {
+        let Some(mut keeper) = Self::find(networks) else { return Ok(()) };
+        let path = networks.join(TOLD);
+        let Some(reason) = &keeper.no_way_out else {
+            let _ = fs::remove_file(path);
+            return Ok(());
+        };
+        let known = || fs::read_to_string(&path).is_ok_and(|last| last == *reason);
+        if if asked { keeper.told } else { known() } {
+            return Ok(());
+        }
+        eprintln!("dockster: containers reach each other, but not the outside: {reason}");
+        fs::write(&path, reason).call(|| format!("write({path:?})"))?;
+        keeper.told = true;
+        keeper.save(networks)
     }
 
     /// The namespace.

@@ -6,9 +6,13 @@
 //! so that `nft list table` shows it as written by hand.
 
 mod batch;
+mod chains;
 mod expressions;
 mod flows;
+mod others;
+mod play;
 mod read;
+mod registers;
 mod set;
 mod socket;
 mod text;
@@ -16,6 +20,8 @@ mod words;
 
 pub use batch::{Batch, Hook};
 pub use expressions::Word;
+pub use others::{Stop, Table};
+pub use play::Packet;
 pub use read::Rule;
 pub use set::{Element, Kind, Set, Value};
 pub use socket::Socket;

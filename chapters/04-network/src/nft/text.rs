@@ -169,11 +169,20 @@ fn verdict(part: &Immediate) -> Option<String> {
 }
 
 /// A number of 32 bits among an expression's attributes.
-fn number(attributes: &[DefaultNla], kind: u16) -> Option<u32> {
+pub(super) fn number(attributes: &[DefaultNla], kind: u16) -> Option<u32> {
     let attribute = attributes.iter().find(|attribute| attribute.kind() == kind)?;
     let mut bytes = vec![0; attribute.value_len()];
     attribute.emit_value(&mut bytes);
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// A name among an expression's attributes.
+pub(super) fn name_in(attributes: &[DefaultNla], kind: u16) -> Option<String> {
+    let attribute = attributes.iter().find(|attribute| attribute.kind() == kind)?;
+    let mut bytes = vec![0; attribute.value_len()];
+    attribute.emit_value(&mut bytes);
+    let text: Vec<u8> = bytes.into_iter().take_while(|byte| *byte != 0).collect();
+    String::from_utf8(text).ok()
 }
 
 /// What a property is compared with.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::dockerfile::{Document, Line, announced, cut};
 use super::flags::Flags;
 use super::mounts::Asked;
-use super::{expand, health};
+use super::{Net, expand, health};
 
 /// A command, in one of its two forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(crate) enum Instruction {
     Env(Vec<(String, String)>),
     Label(Vec<(String, String)>),
     Copy(Copy),
-    Run(Command, Vec<Asked>),
+    Run(Command, Vec<Asked>, Net),
     Cmd(Command),
     Entrypoint(Command),
     Shell(Vec<String>),
@@ -80,7 +80,8 @@ impl Instruction {
                 while let Some(text) = flags.take("mount") {
                     mounts.push(Asked::parse(&text)?);
                 }
-                Instruction::Run(command(text), mounts)
+                let network = flags.take("network").map(|text| Net::parse(&text)).transpose()?;
+                Instruction::Run(command(text), mounts, network.unwrap_or_default())
             }
             "CMD" => Instruction::Cmd(command(text)),
             "ENTRYPOINT" => Instruction::Entrypoint(command(text)),

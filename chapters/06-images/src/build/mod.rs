@@ -66,6 +66,10 @@ pub struct Options {
     pub args: BTreeMap<String, String>,
     /// Files that only programs see that ask for them, by their ids.
     pub secrets: BTreeMap<String, PathBuf>,
+    /// What network programs are on, unless `RUN --network` says otherwise.
+    pub network: Net,
+    /// Whether `RUN --network=host` may be said.
+    pub host_allowed: bool,
     /// Labels besides those of the Dockerfile.
     pub labels: Vec<(String, String)>,
     /// For which machine, if not for this one.
@@ -88,6 +92,33 @@ pub struct Program<'a> {
     pub env: &'a [String],
     /// What it has besides the stage's files.
     pub extras: &'a [Extra],
+    /// What network it is on.
+    pub network: Net,
+}
+
+/// The network of a program: `RUN --network`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Net {
+    /// That on which a container is of which nothing is said.
+    #[default]
+    Default,
+    /// None but its loopback.
+    None,
+    /// The host's.
+    Host,
+}
+
+impl Net {
+    /// Reads `default`, `none` or `host`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "default" => Ok(Net::Default),
+            "none" => Ok(Net::None),
+            "host" => Ok(Net::Host),
+            other => Err(Error::new(format!("a build has no network {other:?}"))
+                .hint("there are default, none and host")),
+        }
+    }
 }
 
 /// Takes a directory where an overlay has kept what a program has changed.

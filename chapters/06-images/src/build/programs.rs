@@ -14,7 +14,7 @@ use super::layer::Packed;
 use super::mounts::{Asked, Extra};
 use super::stage::Stage;
 use super::stages::Step;
-use super::{Failure, Program, mounts};
+use super::{Failure, Net, Program, mounts};
 use crate::ingest::Ingest;
 use crate::stack::Stack;
 use crate::{archive, digest};
@@ -46,11 +46,26 @@ impl Builder<'_, '_> {
         Ok(stage.command(&Command::Shell(script)))
     }
 
+    /// What network RUN gets that says this.
+    pub(super) fn network(&self, said: Net) -> Result<Net> {
+        let (whole, allowed) = (self.options.network, self.options.host_allowed);
+        match said {
+            Net::Default => Ok(whole),
+            // Whoever has written the Dockerfile is not who builds it.
+            Net::Host if whole != Net::Host && !allowed => {
+                Err(Error::new("RUN --network=host is not allowed: it is the network of this host")
+                    .hint("dockster build --allow network.host"))
+            }
+            said => Ok(said),
+        }
+    }
+
     pub(super) fn run(
         &mut self,
         stage: &mut Stage,
         args: &[String],
         asked: &[Asked],
+        network: Net,
     ) -> Result<(), Failure> {
         let Some(layers) = stage.layers.clone() else {
             return Err(Error::new("there is nothing to run: the stage is empty").into());
@@ -71,6 +86,7 @@ impl Builder<'_, '_> {
             "mounts": targets,
             "below": stage.id(),
             "run": args,
+            "network": format!("{network:?}"),
             "env": known,
             "args": env,
             "user": stage.config.user(),
@@ -91,7 +107,7 @@ impl Builder<'_, '_> {
         let ingest = Ingest::begin(self.store)?;
         let points = mounts::points(&Stack::open(layers.dirs())?, &extras)?;
         let (mut packed, epoch) = (None, self.epoch);
-        let program = Program { image: &image, args, env: &env, extras: &extras };
+        let program = Program { image: &image, args, env: &env, extras: &extras, network };
         let status = (self.hands.run)(&program, &mut |upper| {
             mounts::without(upper, &points)?;
             let write = |to: &mut dyn Write| archive::write_layer(upper, Some(epoch), to);

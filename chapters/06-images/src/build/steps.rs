@@ -35,10 +35,10 @@ impl Builder<'_, '_> {
             }
             Instruction::Copy(copy) => self.copy(stage, copy)?,
             Instruction::Workdir(text) => self.workdir(stage, text)?,
-            Instruction::Run(command, mounts) => {
+            Instruction::Run(command, mounts, network) => {
                 let args = self.program(stage, command, step)?;
                 shown = format!("RUN {}", args.join(" "));
-                self.run(stage, &args, mounts)?;
+                self.run(stage, &args, mounts, self.network(*network)?)?;
                 true
             }
             other => {

@@ -61,8 +61,9 @@ impl Engine {
             gate.send(&Message::Exec)?;
             exit(0)
         };
-        let (child, _) = Plan::default().spawn(body)?.start()?;
-        child.wait()?;
+        let ended = Plan::default().spawn(body)?.start().and_then(|(child, _)| child.wait());
+        networks.read_again();
+        ended?;
         // And ports are published out here.
         let mut wanted = self.wanted(networks, Reach::Apart)?;
         wanted.retain(|service| service.work != Work::Names);
@@ -96,7 +97,7 @@ impl Engine {
         for network in networks.list() {
             all.push((network, networks.leases(network)?));
         }
-        Ok(services(all.iter().map(|(network, leases)| (*network, leases.as_slice())), reach))
+        Ok(services(all.iter().map(|(network, leases)| (*network, &leases[..])), reach))
     }
 }
 

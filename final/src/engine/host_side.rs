@@ -2,6 +2,7 @@
 //! in a network namespace of their own, which a keeper holds.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::process::exit;
 
@@ -76,6 +77,12 @@ impl Engine {
             true => Keeper::tell_no_way_out(&self.site().dir, asked),
             false => Ok(()),
         }
+    }
+
+    /// Who answers for the host's resolvers behind a user's way out.
+    pub(super) fn resolver(&self) -> Option<IpAddr> {
+        let keeper = rootless::inside().then(|| Keeper::find(&self.site().dir)).flatten();
+        keeper.and_then(|keeper| keeper.resolver)
     }
 
     /// Why a user's networks lead nowhere, if they do not.

@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         beside("unasked_it_is_the_bridge", &[], unasked_it_is_the_bridge),
         alone("eight_first_commands_meet", &[], eight_first_commands_meet),
         beside("that_nothing_leads_out_is_said_once", &[Need::User], said_once),
+        beside("a_resolver_of_the_host_alone_is_not_asked", &[Need::Root], resolved),
         beside("where_there_can_be_none_it_goes_without", &[Need::Root], goes_without),
     ]
 }
@@ -85,6 +86,20 @@ fn said_once() -> Result<(), Failed> {
     assert_eq!(run(&[])?, "");
     let explained = house.dockster(["network", "explain", "bridge"]).env("PATH", &dir).success()?;
     explained.says("from here nobody outside is reached: ")?;
+    house.nothing_left()
+}
+
+/// systemd-resolved listens on the host's loopback; whom it asks is in a file of its own.
+fn resolved() -> Result<(), Failed> {
+    let house = House::new()?;
+    let script = "mount -t tmpfs none /run && mkdir -p /run/systemd/resolve && \
+                  echo nameserver 127.0.0.53 >/run/stub && \
+                  echo nameserver 192.0.2.53 >/run/systemd/resolve/resolv.conf && \
+                  mount --bind /run/stub /etc/resolv.conf && \
+                  exec \"$0\" run --rm busybox cat /etc/resolv.conf";
+    let run = Run::new("unshare").args(["-m", "sh", "-c", script, DOCKSTER]);
+    let done = run.env("DOCKSTER_ROOT", house.root()).success()?;
+    assert_eq!(done.stdout, "nameserver 192.0.2.53\n");
     house.nothing_left()
 }
 

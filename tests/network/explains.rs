@@ -14,7 +14,10 @@ fn explained() -> Result<(), Failed> {
     let (world, net, one, _container) = World::with_one(&ports)?;
     let two = lease(&net, 3, &[]);
     let leases = [one, two];
-    world.firewall.rebuild(&[(net.clone(), leases.to_vec())], Guard { v4: true, v6: true })?;
+    world.firewall.rebuild(
+        &[(net.clone(), leases.to_vec())],
+        Guard { v4: true, v6: true, links: vec!["eth0".into()] },
+    )?;
     let text = world.host.within(|| explain("dockster", &net, &leases))?;
     let shown = world.host.nft("list table inet dockster")?;
     // Every rule that nft shows is explained in the same words, and no other.

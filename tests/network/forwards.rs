@@ -13,6 +13,7 @@ pub const PARTS: &[Part] = &[
     ("forwarding_is_put_back_as_it_was", put_back),
     ("a_router_stays_a_router", router),
     ("forwarding_goes_with_the_last_dockster", last),
+    ("forwarding_stays_for_who_has_built_on_it", built_on),
 ];
 
 const V4: &str = "ipv4/conf/all/forwarding";
@@ -55,6 +56,13 @@ fn guard(host: &Host, dir: &Path) -> Result<Guard, Failed> {
     Ok(host.within(|| Forwarding::open(dir)?.guard())?)
 }
 
+/// Of which IP.
+fn guarded(host: &Host, dir: &Path) -> Result<(bool, bool), Failed> {
+    let guard = guard(host, dir)?;
+    assert_eq!(guard.links, ["eth0", "eth1", "lo"]);
+    Ok((guard.v4, guard.v6))
+}
+
 fn release(host: &Host, dir: &Path) -> Result<(), Failed> {
     Ok(host.within(|| Forwarding::open(dir)?.release())?)
 }
@@ -83,12 +91,12 @@ fn put_back() -> Result<(), Failed> {
     let net = network("dockster0", 17, false);
     assert!(need(&host, dir, &only_v4(net.clone()))?);
     assert_eq!((host.sysctl(V4)?.as_str(), host.sysctl(V6)?.as_str()), ("1", "0"));
-    assert_eq!(guard(&host, dir)?, Guard { v4: true, v6: false });
+    assert_eq!(guarded(&host, dir)?, (true, false));
     assert!(!need(&host, dir, &only_v4(net.clone()))?, "it is on already");
 
     assert!(need(&host, dir, &net)?);
     assert_eq!((host.sysctl(V4)?.as_str(), host.sysctl(V6)?.as_str()), ("1", "1"));
-    assert_eq!(guard(&host, dir)?, Guard { v4: true, v6: true });
+    assert_eq!(guarded(&host, dir)?, (true, true));
     // It still learns from routers where it did, and nowhere else.
     assert_eq!(host.sysctl("ipv6/conf/eth0/accept_ra")?, "2");
     assert_eq!(host.sysctl("ipv6/conf/eth1/accept_ra")?, "0");
@@ -127,9 +135,22 @@ fn last() -> Result<(), Failed> {
     first.remove()?;
     release(&host, dir)?;
     assert_eq!(host.sysctl(V4)?, "1");
-    assert_eq!(guard(&host, dir)?, Guard { v4: true, v6: true });
+    assert_eq!(guarded(&host, dir)?, (true, true));
     second.remove()?;
     release(&host, dir)?;
     assert_eq!(settings(&host)?, before);
+    Ok(())
+}
+
+/// docker, libvirt or podman came later, and found a router: it is one for them, too.
+fn built_on() -> Result<(), Failed> {
+    let (host, _outside, dir) = host()?;
+    let dir = dir.path();
+    let net = network("dockster0", 17, false);
+    assert!(need(&host, dir, &net)?);
+    host.ip("link add docker0 type bridge")?;
+    release(&host, dir)?;
+    assert_eq!((host.sysctl(V4)?.as_str(), host.sysctl(V6)?.as_str()), ("1", "1"));
+    assert_eq!(guard(&host, dir)?, Guard::default(), "the record is gone");
     Ok(())
 }

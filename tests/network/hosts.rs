@@ -135,7 +135,7 @@ impl Dockster {
     /// All leases of a network.
     pub fn leases(&self, network: &str) -> Result<Vec<Lease>, Failed> {
         let networks = self.lock()?;
-        Ok(networks.leases(networks.find(network)?)?)
+        Ok(networks.leases(networks.find(network)?)?.to_vec())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ch04_network::Network;
 use ch04_network::Protocol::{Tcp, Udp};
 use ch04_network::obstacles::{Obstacle, obstacles};
-use dockster_tests::{Failed, Need, Run, Trial, find_program, trial};
+use dockster_tests::{Failed, Need, Run, Trial, find_program, scaled, trial, wait_until};
 
 use crate::hosts::{PART, Part, as_host};
 use crate::lan::Host;
@@ -57,7 +57,12 @@ impl Street {
         world.host.ip("route add default via 192.0.2.2")?;
         world.host.ip("-6 route add default via 2001:db8::2")?;
         world.outside.serve_both("outside", 80)?;
-        Ok(Street { world, net, container })
+        let street = Street { world, net, container };
+        // The wires have just been laid: some are not up yet.
+        wait_until("all ways are open", scaled(Duration::from_secs(30)), || {
+            street.passes().is_ok()
+        })?;
+        Ok(street)
     }
 
     fn obstacles(&self) -> Result<Vec<Obstacle>, Failed> {
@@ -66,7 +71,9 @@ impl Street {
 
     /// `sh -c COMMAND` on the host.
     fn sh(&self, command: &str) -> Result<(), Failed> {
-        let sh = Run::new(find_program("sh").ok_or("no sh")?).args(["-c", command]);
+        // An ordinary user's PATH often lacks what is for administrators.
+        let command = format!("PATH=$PATH:/usr/sbin:/sbin; {command}");
+        let sh = Run::new(find_program("sh").ok_or("no sh")?).args(["-c", &command]);
         self.world.host.within(|| sh.success()).map(drop)
     }
 

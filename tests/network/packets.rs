@@ -20,6 +20,7 @@ pub const PARTS: &[Part] = &[
     ("networks_are_isolated_but_for_published_ports", isolation),
     ("internal_networks_are_closed", internal),
     ("a_guarded_host_routes_for_containers_alone", guard),
+    ("a_bridge_that_others_make_later_is_not_guarded", later),
     ("two_docksters_live_side_by_side", side_by_side),
 ];
 
@@ -188,7 +189,7 @@ fn guard() -> Result<(), Failed> {
     world.other.serve_both("other", 80)?;
     // Forwarding is on: without a guard the host joins the two foreign nets.
     answers(&world.outside, "198.51.100.2:80", "other", "192.0.2.2")?;
-    let guard = Guard { v4: true, v6: true };
+    let guard = Guard { v4: true, v6: true, ..Guard::default() };
     world.firewall.rebuild(&[(net, vec![one])], guard)?;
     closed(&world.outside, &["198.51.100.2:80"])?;
     answers(&container, "198.51.100.2:80", "other", "198.51.100.1")?;
@@ -196,10 +197,38 @@ fn guard() -> Result<(), Failed> {
     answers(&world.outside, "[2001:db8::1]:8080", "c17-2", "2001:db8::2")
 }
 
+/// As docker, libvirt and podman do it, who find that the host is a router already.
+fn later() -> Result<(), Failed> {
+    let (world, net, one, _container) = World::with_one(&["8080:80/tcp"])?;
+    world.outside.serve_both("outside", 80)?;
+    // A bridge of somebody's with a container of theirs on it.
+    let theirs = network("docker0", 20, false);
+    let lease = lease(&theirs, 2, &[]);
+    world.bridge(&theirs)?;
+    let stranger = world.container(&theirs, &lease)?;
+    let guard = |links: &[&str]| Guard {
+        v4: true,
+        v6: true,
+        links: links.iter().map(|link| (*link).to_owned()).collect(),
+    };
+    let all = [(net, vec![one])];
+    // It was there before, when nothing was routed: nothing is.
+    world.firewall.rebuild(&all, guard(&["eth0", "eth1", "docker0"]))?;
+    closed(&stranger, &["192.0.2.2:80"])?;
+    closed(&world.outside, &["172.20.0.2:80"])?;
+    // It was made since: what passes is theirs to say. What is no bridge stays closed.
+    world.firewall.rebuild(&all, guard(&["eth0"]))?;
+    answers(&stranger, "192.0.2.2:80", "outside", "172.20.0.2")?;
+    answers(&world.outside, "172.20.0.2:80", &lease.name, "192.0.2.2")?;
+    closed(&world.other, &["192.0.2.2:80"])?;
+    // Ours are as closed to them as to anybody.
+    closed(&stranger, &["172.17.0.2:80"])
+}
+
 fn side_by_side() -> Result<(), Failed> {
     let (world, net, one, container) = World::with_one(&["8080:80/tcp", "8080:80/udp"])?;
-    let guard = Guard { v4: true, v6: true };
-    world.firewall.rebuild(&[(net, vec![one])], guard)?;
+    let guard = Guard { v4: true, v6: true, ..Guard::default() };
+    world.firewall.rebuild(&[(net, vec![one])], guard.clone())?;
     let other = world.host.within(|| Firewall::new("dk0a1b2c3d"))?;
     let second = network("dk0a1b2c3d0", 18, false);
     let two = lease(&second, 2, &["8081:80/tcp", "8081:80/udp"]);

@@ -16,7 +16,7 @@ pub const PARTS: &[Part] = &[
     ("two_hundred_endpoints_are_elements_alone", crowd),
 ];
 
-const NONE: Guard = Guard { v4: false, v6: false };
+const NONE: Guard = Guard { v4: false, v6: false, links: Vec::new() };
 
 /// The table as a sorted list of lines: the kernel keeps elements in no order.
 fn table(host: &Host) -> Result<Vec<String>, Failed> {
@@ -152,7 +152,7 @@ fn beside() -> Result<(), Failed> {
     };
     let before = seen()?;
     let all = networks();
-    world.firewall.rebuild(&all, Guard { v4: true, v6: true })?;
+    world.firewall.rebuild(&all, Guard { v4: true, v6: true, links: vec!["eth0".into()] })?;
     let more = lease(&all[0].0, 4, &["8084:80/tcp"]);
     assert!(world.firewall.admit(&all[0].0, &more)?);
     assert!(world.firewall.dismiss(&all[0].0, &more)?);

@@ -71,7 +71,7 @@ impl Networks {
             }
             used.push(forwarding.needed(network)?);
             let bridge = self.bridge(links, network)?;
-            for lease in &leases {
+            for lease in leases.iter() {
                 let name = &lease.link;
                 let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
                 if found.is_some() {
@@ -115,7 +115,7 @@ impl Networks {
     /// then nobody gets the address while it is in use, and the next sweep tries again.
     pub(crate) fn release(&mut self, host: &Host, network: &Network, lease: &Lease) -> Result<()> {
         let left: Vec<_> =
-            self.leases(network)?.into_iter().filter(|other| other != lease).collect();
+            self.leases(network)?.iter().filter(|other| *other != lease).cloned().collect();
         let link = lease.link.as_str();
         let mut errors = Vec::new();
         let last = self.last(network, left.len())?;
@@ -142,7 +142,7 @@ impl Networks {
             "Nothing is left of it: now somebody else may have the address.",
             "cat leases.json",
             "rename(leases.new, {name}/leases.json): without {container}",
-            self.write_leases(network, &left),
+            self.write_leases(network, left),
         )?;
         match rebuild {
             true => self.rebuild(host, &Forwarding::open(&self.site.common)?),

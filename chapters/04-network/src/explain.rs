@@ -8,7 +8,7 @@ use std::fmt::Write;
 use ch01_clone::Result;
 use nix::errno::Errno;
 
-use crate::firewall::SETS;
+use crate::elements::SETS;
 use crate::links::Links;
 use crate::nft::{Rule, Socket};
 use crate::obstacles::{Obstacle, obstacles};

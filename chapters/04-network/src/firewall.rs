@@ -9,53 +9,16 @@
 //! Other tables have their own say: what one of them drops is dropped, and what ours
 //! accepts they are still asked about.
 
-use std::net::IpAddr;
-
 use ch01_clone::Result;
 use nix::errno::Errno;
 
+use crate::elements::{SETS, of_guard, of_lease, of_network, udp_ports};
 use crate::nft::{
-    Batch, Element, Family::V4, Family::V6, Hook, Kind, Link::*, Set, Socket, Value, accept, back,
-    dnat_by_address, dnat_by_port, drop, family, from_127, from_local_v6, iif, iif_and_oif_in,
-    jump, known, masquerade, oif, redirected, to_127, to_this_host, v6_not_to_localhost,
+    Batch, Family::V4, Family::V6, Hook, Link::*, Socket, accept, back, dnat_by_address,
+    dnat_by_port, drop, family, from_127, from_local_v6, iif, iif_and_oif_in, iif_is_bridge, jump,
+    known, masquerade, oif, oif_is_bridge, redirected, to_127, to_this_host, v6_not_to_localhost,
 };
-use crate::{Guard, Lease, Network, Port, Protocol};
-
-/// The sets and maps.
-pub(crate) const SETS: [Set; 7] = [
-    Set { name: "bridges", comment: "the networks", key: &[Kind::Link], data: &[] },
-    Set { name: "internal", comment: "those with no way out", key: &[Kind::Link], data: &[] },
-    Set {
-        name: "within",
-        comment: "from a network into itself",
-        key: &[Kind::Link, Kind::Link],
-        data: &[],
-    },
-    Set {
-        name: "ports4",
-        comment: "published on an address",
-        key: &[Kind::Protocol, Kind::V4, Kind::Port],
-        data: &[Kind::V4, Kind::Port],
-    },
-    Set {
-        name: "anywhere4",
-        comment: "published on every address",
-        key: &[Kind::Protocol, Kind::Port],
-        data: &[Kind::V4, Kind::Port],
-    },
-    Set {
-        name: "ports6",
-        comment: "published on an address",
-        key: &[Kind::Protocol, Kind::V6, Kind::Port],
-        data: &[Kind::V6, Kind::Port],
-    },
-    Set {
-        name: "anywhere6",
-        comment: "published on every address",
-        key: &[Kind::Protocol, Kind::Port],
-        data: &[Kind::V6, Kind::Port],
-    },
-];
+use crate::{Guard, Lease, Network};
 
 /// The table of one Dockster.
 #[derive(Debug)]
@@ -112,8 +75,8 @@ impl Firewall {
         for (set, id) in SETS.iter().zip(1..) {
             batch.add_set(id, set);
         }
-        rules(&mut batch, guard);
-        let mut elements = Vec::new();
+        rules(&mut batch, &guard);
+        let mut elements = of_guard(&guard);
         for (network, leases) in all.iter().filter(|(_, leases)| !leases.is_empty()) {
             elements.extend(of_network(network));
             elements.extend(leases.iter().flat_map(|lease| of_lease(network, lease)));
@@ -140,7 +103,7 @@ impl Firewall {
 }
 
 /// The rules, in the order of a packet's way.
-fn rules(batch: &mut Batch, guard: Guard) {
+fn rules(batch: &mut Batch, guard: &Guard) {
     batch.add_chain("arriving", Some(Hook::Raw));
     // The networks' bridges route 127.0.0.0/8, for localhost's sake (see `leaving`). So
     // nobody but the host itself may use these addresses (RFC 1122, 3.2.1.3; CVE-2020-8558).
@@ -209,57 +172,17 @@ fn rules(batch: &mut Batch, guard: Guard) {
     batch.add_rule("leaving", "to the outside", words);
 }
 
-/// Another Dockster's links are not foreign: its own table judges them.
+/// Another Dockster's links are not foreign: its own table judges them. And who makes a
+/// bridge after us (docker, libvirt, podman) wants it routed: that is not ours to forbid.
 fn guard_rules(batch: &mut Batch) {
     batch.add_chain("guard", None);
     for name in [Named("dockster0"), Begins("dk")] {
         batch.add_rule("guard", "another Dockster's", [iif(name), back()]);
         batch.add_rule("guard", "another Dockster's", [oif(name), back()]);
     }
+    let made_since = [iif(NotIn("found")), iif_is_bridge(), back()];
+    batch.add_rule("guard", "a bridge made since", made_since);
+    let made_since = [oif(NotIn("found")), oif_is_bridge(), back()];
+    batch.add_rule("guard", "a bridge made since", made_since);
     batch.add_rule("guard", "no way between foreign links", [drop()]);
-}
-
-/// What a network puts into the sets.
-fn of_network(network: &Network) -> Vec<Element> {
-    let bridge = Value::Link(&network.bridge);
-    let mut elements =
-        vec![Element::new("bridges", &[bridge]), Element::new("within", &[bridge, bridge])];
-    if network.internal {
-        elements.push(Element::new("internal", &[bridge]));
-    }
-    elements
-}
-
-/// What a lease puts into the maps; nothing leads into an internal network.
-fn of_lease(network: &Network, lease: &Lease) -> Vec<Element> {
-    let ports = if network.internal { &[] } else { &lease.ports[..] };
-    let each = |port| lease.addresses.iter().filter_map(move |to| published(port, to.addr()));
-    let mut elements: Vec<Element> = ports.iter().flat_map(each).collect();
-    elements.sort_by_key(|element| element.set);
-    elements
-}
-
-/// The host's ports of UDP.
-fn udp_ports<'a>(leases: impl IntoIterator<Item = &'a Lease>) -> Vec<u16> {
-    let ports = leases.into_iter().flat_map(|lease| &lease.ports);
-    ports.filter(|port| port.protocol == Protocol::Udp).map(|port| port.host).collect()
-}
-
-/// A port of the container's address; `None` where the host's address is of the other IP.
-fn published(port: &Port, to: IpAddr) -> Option<Element> {
-    let (protocol, host) = (Value::Protocol(port.protocol), Value::Port(port.host));
-    let target = [Value::Address(to), Value::Port(port.container)];
-    let (by_address, by_port) =
-        if to.is_ipv4() { ("ports4", "anywhere4") } else { ("ports6", "anywhere6") };
-    match port.address {
-        None => Some(Element::map(by_port, &[protocol, host], &target)),
-        Some(address) if address.is_unspecified() && address.is_ipv4() == to.is_ipv4() => {
-            Some(Element::map(by_port, &[protocol, host], &target))
-        }
-        Some(address) if address.is_ipv4() == to.is_ipv4() => {
-            let key = [protocol, Value::Address(address), host];
-            Some(Element::map(by_address, &key, &target))
-        }
-        Some(_) => None,
-    }
 }

@@ -14,17 +14,21 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use ch01_clone::{Context, Error, Result};
+use netlink_packet_route::link::InfoKind;
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::links::Links;
 use crate::{Network, nft, store, sysctl};
 
 /// Of which IP this host forwarded nothing before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
     /// IPv4.
     pub v4: bool,
     /// IPv6.
     pub v6: bool,
+    /// The links that there were then.
+    pub links: Vec<String>,
 }
 
 /// What is to be switched on: sysctls below /proc/sys/net in their order, and their values.
@@ -110,7 +114,7 @@ impl Forwarding {
     pub fn guard(&self) -> Result<Guard> {
         let before = self.read()?;
         let off = |key: &str| before.get(key).is_some_and(|value| value == "0");
-        Ok(Guard { v4: off(V4), v6: off(V6) })
+        Ok(Guard { v4: off(V4), v6: off(V6), links: links_of(&before) })
     }
 
     /// Puts back what was there, unless the table of a Dockster stands: called when one's
@@ -120,7 +124,11 @@ impl Forwarding {
         if tables.iter().any(|table| is_ours(table)) {
             return Ok(());
         }
-        let before = self.read()?;
+        let mut before = self.read()?;
+        if built_on(&before)? {
+            // Their containers would lose their way out.
+            before.clear();
+        }
         // Setting it for all sets it for each; so each comes after all.
         let (all, each): (Before, Before) =
             before.into_iter().partition(|(key, _)| key.contains("/all/forwarding"));
@@ -141,6 +149,34 @@ impl Forwarding {
     fn read(&self) -> Result<Before> {
         Ok(store::read(&self.file)?.unwrap_or_default())
     }
+}
+
+/// The links that a record speaks of.
+fn links_of(before: &Before) -> Vec<String> {
+    let link = |key: &String| {
+        let (_, rest) = key.split_once("/conf/")?;
+        rest.strip_suffix("/forwarding").map(str::to_owned)
+    };
+    let mut links: Vec<String> = before.keys().filter_map(link).collect();
+    links.retain(|link| link != "all" && link != "default");
+    links.sort();
+    links.dedup();
+    links
+}
+
+/// Whether somebody has made a bridge since: docker, libvirt and podman want a router, too,
+/// and have found that the host is one already.
+fn built_on(before: &Before) -> Result<bool> {
+    let now = links_of(&sysctl::of_each_link("ipv4", "forwarding")?);
+    let (then, links) = (links_of(before), Links::open()?);
+    for name in now.iter().filter(|name| !before.is_empty() && !then.contains(name)) {
+        let ours = name.as_str() == "dockster0" || name.starts_with("dk");
+        let found = links.find(name).call(|| format!("RTM_GETLINK({name})"))?;
+        if !ours && found.is_some_and(|link| link.kind == Some(InfoKind::Bridge)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Links that learn their routes from routers as long as they are none themselves.

@@ -56,7 +56,7 @@ impl Networks {
     pub(crate) fn rebuild(&self, host: &Host, forwarding: &Forwarding) -> Result<()> {
         let mut all = Vec::new();
         for network in self.list() {
-            all.push((network.clone(), self.leases(network)?));
+            all.push((network.clone(), self.leases(network)?.to_vec()));
         }
         let (table, guard) = (&self.site.prefix, forwarding.guard()?);
         step!(

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ch01_clone::{Error, Result, step};
 
@@ -12,21 +13,33 @@ use crate::networks::Networks;
 use crate::{addresses, store};
 
 impl Networks {
-    /// Who is on it.
-    pub fn leases(&self, network: &Network) -> Result<Vec<Lease>> {
+    /// Who is on it. It is read once: under the lock nobody else changes it.
+    pub fn leases(&self, network: &Network) -> Result<Rc<[Lease]>> {
+        if let Some(leases) = self.read.borrow().get(&network.id) {
+            return Ok(leases.clone());
+        }
         let path = self.dir(&network.name).join("leases.json");
-        Ok(store::read(&path)?.unwrap_or_default())
+        let leases: Vec<Lease> = store::read_unless_lost(&path)?.unwrap_or_default();
+        Ok(self.keep(network, leases))
+    }
+
+    fn keep(&self, network: &Network, leases: Vec<Lease>) -> Rc<[Lease]> {
+        let leases = Rc::from(leases);
+        self.read.borrow_mut().insert(network.id.clone(), Rc::clone(&leases));
+        leases
     }
 
     /// The leases survive no restart of the machine, so they need not be on the disk.
-    pub(crate) fn write_leases(&self, network: &Network, leases: &[Lease]) -> Result<()> {
-        store::write(&self.dir(&network.name).join("leases.json"), leases, false)
+    pub(crate) fn write_leases(&self, network: &Network, leases: Vec<Lease>) -> Result<()> {
+        store::write(&self.dir(&network.name).join("leases.json"), &leases, false)?;
+        self.keep(network, leases);
+        Ok(())
     }
 
     /// Chooses what the container will have, and writes it down: from now on nobody else gets it,
     /// and whoever comes after a crash knows what to remove.
     pub(crate) fn lease(&mut self, network: &Network, ask: &Ask, interface: &str) -> Result<Lease> {
-        let mut leases = self.leases(network)?;
+        let mut leases = self.leases(network)?.to_vec();
         if leases.iter().any(|lease| lease.container == ask.container) {
             let (name, network) = (&ask.name, &network.name);
             return Err(Error::new(format!(
@@ -69,7 +82,7 @@ impl Networks {
             "What the container will have is written down before any of it is made.",
             "cat leases.json",
             "rename(leases.new, {name}/leases.json): {first}",
-            self.write_leases(network, &leases),
+            self.write_leases(network, leases),
         )?;
         Ok(lease)
     }

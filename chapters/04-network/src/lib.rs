@@ -14,6 +14,7 @@ mod bridge;
 pub mod choice;
 mod datagrams;
 mod detach;
+mod elements;
 pub mod explain;
 pub mod files;
 pub mod firewall;

@@ -133,7 +133,7 @@ fn published(cli: &Cli) -> anyhow::Result<Vec<Publish>> {
 fn on_the_bridge(networks: &Networks, published: &[Publish]) -> anyhow::Result<Ask> {
     let mut taken = Vec::new();
     for network in networks.list() {
-        taken.extend(networks.leases(network)?.into_iter().flat_map(|lease| lease.ports));
+        taken.extend(networks.leases(network)?.iter().flat_map(|lease| lease.ports.clone()));
     }
     let ports = choice::choose(published, &taken)?;
     for (port, asked) in ports.iter().zip(published) {

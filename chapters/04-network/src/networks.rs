@@ -9,17 +9,20 @@
 //!     └── leases.json       who is on it
 //! ```
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use ch01_clone::{Context, Error, Result};
 use ipnet::IpNet;
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::lease::Lease;
 use crate::network::Network;
 use crate::store;
 use crate::{host, settings};
@@ -46,6 +49,8 @@ pub struct Networks {
     pub(crate) site: Site,
     _lock: Flock<File>,
     networks: Vec<Network>,
+    /// Leases that were read or written, by their network's id.
+    pub(crate) read: RefCell<HashMap<String, Rc<[Lease]>>>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -77,8 +82,13 @@ impl Site {
     pub fn lock(&self) -> Result<Networks> {
         settings::check_name(&format!("{}0", self.prefix))?;
         let lock = self.flock()?;
-        let mut networks =
-            Networks { networks: self.read()?, site: self.clone(), _lock: lock, notes: Vec::new() };
+        let mut networks = Networks {
+            networks: self.read()?,
+            site: self.clone(),
+            _lock: lock,
+            read: RefCell::default(),
+            notes: Vec::new(),
+        };
         if networks.named(DEFAULT).is_none() {
             networks.create(New { name: DEFAULT.to_owned(), ..New::default() })?;
         }
@@ -153,6 +163,11 @@ impl Networks {
         }
     }
 
+    /// A clone of this process has changed who is on them.
+    pub fn read_again(&mut self) {
+        self.read.get_mut().clear();
+    }
+
     /// Removes all that is written down, if nobody is on any network.
     pub fn forget(self) -> Result<()> {
         for network in self.list() {
@@ -173,7 +188,7 @@ impl Networks {
 
     /// Makes a network: from now on it can be found. Its bridge comes with the first on it.
     pub fn create(&mut self, new: New) -> Result<Network> {
-        check(&new.name)?;
+        settings::check_network(&new.name)?;
         if self.named(&new.name).is_some() {
             return Err(Error::new(format!("network with name {} already exists", new.name)));
         }
@@ -221,23 +236,6 @@ impl Networks {
         store::remove(&dir)?;
         self.networks.retain(|other| other.id != network.id);
         Ok(network)
-    }
-}
-
-/// A name is also that of a directory.
-fn check(name: &str) -> Result<()> {
-    let rest = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if !first || name.len() > 128 || !name.chars().all(rest) {
-        return Err(Error::new(format!(
-            "invalid network name ({name}): only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed"
-        )));
-    }
-    match name {
-        "none" | "host" | "default" => {
-            Err(Error::new(format!("operation is not permitted on predefined {name} network")))
-        }
-        _ => Ok(()),
     }
 }
 

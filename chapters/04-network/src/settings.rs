@@ -41,3 +41,20 @@ pub fn check_name(name: &str) -> Result<()> {
         false => Err(Error::new(format!("{name:?} cannot be the name of a link"))),
     }
 }
+
+/// A network's name, which is also that of a directory.
+pub fn check_network(name: &str) -> Result<()> {
+    let rest = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let first = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !first || name.len() > 128 || !name.chars().all(rest) {
+        return Err(Error::new(format!(
+            "invalid network name ({name}): only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed"
+        )));
+    }
+    match name {
+        "none" | "host" | "default" => {
+            Err(Error::new(format!("operation is not permitted on predefined {name} network")))
+        }
+        _ => Ok(()),
+    }
+}

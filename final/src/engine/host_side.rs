@@ -2,6 +2,7 @@
 //! in a network namespace of their own, which a keeper holds.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::process::exit;
 
@@ -60,8 +61,9 @@ impl Engine {
             gate.send(&Message::Exec)?;
             exit(0)
         };
-        let (child, _) = Plan::default().spawn(body)?.start()?;
-        child.wait()?;
+        let ended = Plan::default().spawn(body)?.start().and_then(|(child, _)| child.wait());
+        networks.read_again();
+        ended?;
         // And ports are published out here.
         let mut wanted = self.wanted(networks, Reach::Apart)?;
         wanted.retain(|service| service.work != Work::Names);
@@ -77,6 +79,12 @@ impl Engine {
         }
     }
 
+    /// Who answers for the host's resolvers behind a user's way out.
+    pub(super) fn resolver(&self) -> Option<IpAddr> {
+        let keeper = rootless::inside().then(|| Keeper::find(&self.site().dir)).flatten();
+        keeper.and_then(|keeper| keeper.resolver)
+    }
+
     /// Why a user's networks lead nowhere, if they do not.
     pub(super) fn no_way_out(&self) -> Option<String> {
         let keeper = rootless::inside().then(|| Keeper::find(&self.site().dir)).flatten();
@@ -89,7 +97,7 @@ impl Engine {
         for network in networks.list() {
             all.push((network, networks.leases(network)?));
         }
-        Ok(services(all.iter().map(|(network, leases)| (*network, leases.as_slice())), reach))
+        Ok(services(all.iter().map(|(network, leases)| (*network, &leases[..])), reach))
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use ch01_clone::{Context, Result};
 use ch04_network::DEFAULT;
 use ch04_network::files::{self, Dns};
+use ch04_network::resolvers::{self, Resolvers};
 use ch06_images::Stack;
 use ch06_images::copy_up::stubs::stubs;
 
@@ -62,7 +63,10 @@ impl Engine {
         };
         write(&dir.join("hosts"), &hosts)?;
         write(&dir.join("hostname"), &format!("{hostname}\n"))?;
-        let mut usual = host_dns(wire.mode == Mode::Host);
+        let mut usual = match wire.mode {
+            Mode::Host => Dns::read(&fs::read_to_string(resolvers::FILE).unwrap_or_default()),
+            _ => elsewhere(self.resolver().filter(|_| !places.is_empty())),
+        };
         if !servers.is_empty() {
             usual.servers = servers;
         }
@@ -80,12 +84,14 @@ fn gateways(place: &Place) -> impl Iterator<Item = IpAddr> {
     place.network.ranges.iter().map(|range| range.gateway)
 }
 
-/// Whom the host asks. A server that listens on the host itself is not heard elsewhere.
-fn host_dns(all: bool) -> Dns {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let mut dns = Dns::read(&text);
-    dns.servers.retain(|server| all || !server.is_loopback());
-    dns
+/// Whom the host asks, of those who are heard in another network namespace; or `instead`.
+fn elsewhere(instead: Option<IpAddr>) -> Dns {
+    let found = Resolvers::of_others();
+    let servers = match instead {
+        Some(server) => vec![server],
+        None => found.servers.iter().map(|server| server.ip()).collect(),
+    };
+    Dns { servers, search: found.search, options: found.options }
 }
 
 /// In place: it may be mounted. Everybody may read it, whatever mask the caller has.

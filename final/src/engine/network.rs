@@ -89,7 +89,7 @@ impl Engine {
         }
         let mut taken = Vec::new();
         for network in networks.list() {
-            taken.extend(networks.leases(network)?.into_iter().flat_map(|lease| lease.ports));
+            taken.extend(networks.leases(network)?.iter().flat_map(|lease| lease.ports.clone()));
         }
         choose(&published, &taken)
     }
@@ -138,7 +138,7 @@ impl Engine {
         let mut networks = self.site().lock()?;
         // Before anything is started for it: there may be none.
         let ways = match (networks.find(text), container) {
-            (Ok(network), _) => vec![(network.clone(), networks.leases(network)?)],
+            (Ok(network), _) => vec![(network.clone(), networks.leases(network)?.to_vec())],
             (Err(error), Err(_)) => return Err(error),
             (Err(_), Ok(id)) => ways_of(places_of(&networks, Some(&id))?, text)?,
         };
@@ -260,11 +260,10 @@ fn namespace(pid: i32) -> Result<File> {
 fn places_of(networks: &Networks, container: Option<&str>) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     for network in networks.list() {
-        for lease in networks.leases(network)? {
-            if container.is_none_or(|id| id == lease.container) {
-                places.push(Place { network: network.clone(), lease });
-            }
-        }
+        let leases = networks.leases(network)?;
+        let theirs = leases.iter().filter(|l| container.is_none_or(|id| id == l.container));
+        let place = |lease: &Lease| Place { network: network.clone(), lease: lease.clone() };
+        places.extend(theirs.map(place));
     }
     places.sort_by(|one, other| one.lease.interface.cmp(&other.lease.interface));
     Ok(places)

@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What is answered, packet by packet.
 
 use std::collections::BTreeMap;

@@ -146,6 +146,8 @@ fn meta(part: &Meta) -> Option<String> {
     Some(match key {
         MetaKey::Iifname => "iifname".into(),
         MetaKey::Oifname => "oifname".into(),
+        MetaKey::Iifkind => "meta iifkind".into(),
+        MetaKey::Oifkind => "meta oifkind".into(),
         MetaKey::Nfproto => "meta nfproto".into(),
         MetaKey::L4Proto => "meta l4proto".into(),
         key => format!("meta {}", u32::from(*key)),
@@ -193,6 +195,7 @@ fn value_of(what: &str, value: &[u8], mask: &[u8]) -> String {
             format!("\"{}\"", name(value))
         }
         ("iifname" | "oifname", _) => format!("\"{}*\"", name(value)),
+        ("meta iifkind" | "meta oifkind", _) => format!("\"{}\"", name(value)),
         ("meta nfproto", [2]) => "ipv4".into(),
         ("meta nfproto", [10]) => "ipv6".into(),
         ("fib daddr type", _) => "local".into(),

@@ -44,6 +44,16 @@ fn link(side: MetaKey, asked: Link) -> Word {
     vec![meta(side, Register::Reg1), test]
 }
 
+/// `meta iifkind "bridge"`: it came by a bridge (`struct rtnl_link_ops`).
+pub fn iif_is_bridge() -> Word {
+    vec![meta(MetaKey::Iifkind, Register::Reg1), cmp(Operator::Equal, &link_name("bridge"))]
+}
+
+/// `meta oifkind "bridge"`: it leaves by a bridge.
+pub fn oif_is_bridge() -> Word {
+    vec![meta(MetaKey::Oifkind, Register::Reg1), cmp(Operator::Equal, &link_name("bridge"))]
+}
+
 /// `iifname . oifname @set`: both links together are in the set.
 pub fn iif_and_oif_in(set: &str) -> Word {
     vec![

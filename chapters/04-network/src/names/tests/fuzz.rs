@@ -1,3 +1,5 @@
+//! Catalogue: not needed to understand the chapter.
+//!
 //! What is answered to packets that nobody in their right mind sends.
 
 use std::collections::BTreeMap;

@@ -103,16 +103,21 @@ impl House {
             words.splice(1..1, ["--network", "none"]);
         }
         if makes || words.first() == Some(&"build") {
-            self.tell_no_way_out();
+            self.told();
         }
         Run::new(DOCKSTER).env("DOCKSTER_ROOT", self.root()).args(words)
     }
 
-    /// Where nothing leads out of an ordinary user's networks, each root says so once: here
-    /// it has done that already. (`tests/net/usual.rs` looks at it.)
-    fn tell_no_way_out(&self) {
+    /// What each root says once of its networks, here it has said already: which addresses it
+    /// takes where a neighbour has the usual ones (a test beside), and, to an ordinary user,
+    /// that nothing leads out. (`tests/network` and `tests/net/usual.rs` look at it.)
+    fn told(&self) {
         static REASON: OnceLock<String> = OnceLock::new();
         let networks = self.root().join("networks");
+        if host().root && !host().is_slow() && !networks.exists() {
+            let _ =
+                Run::new(DOCKSTER).env("DOCKSTER_ROOT", self.root()).args(["network", "ls"]).done();
+        }
         if host().root || networks.join("no-way-out").exists() {
             return;
         }
